@@ -1,0 +1,212 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// This file holds all that Sluice adds to Flagger's API. A Canary without any of it behaves as documented for Flagger.
+
+// Labels and annotations that Sluice sets.
+const (
+	// LabelTracked marks targets and configs whose changes admission notices. Value "true".
+	LabelTracked = "sluice.dev/tracked"
+	// LabelGuarded marks targets whose changes admission holds. Value "true".
+	LabelGuarded = "sluice.dev/guarded"
+	// LabelCanary names the Canary to which a snapshot or copy belongs.
+	LabelCanary = "sluice.dev/canary"
+	// LabelRevision carries the digest of the revision to which a snapshot or copy belongs.
+	LabelRevision = "sluice.dev/revision"
+	// LabelSnapshot marks the manifest of a revision. Value "true".
+	LabelSnapshot = "sluice.dev/snapshot"
+	// AnnotationHold records a held change as JSON; see Hold.
+	AnnotationHold = "sluice.dev/hold"
+	// AnnotationConfigTracking with the value "disabled" on a config or workload leaves it out of the revision. Flagger's.
+	AnnotationConfigTracking = "flagger.app/config-tracking"
+	// Finalizer lets a deleted Canary restore its target. Flagger's.
+	Finalizer = "finalizer.flagger.app"
+)
+
+// Lifecycle says how the primary lives.
+type Lifecycle string
+
+// Lifecycles of the primary.
+const (
+	// LifecyclePersistent: the primary always serves and the target is at zero between rollouts. Flagger's topology.
+	LifecyclePersistent Lifecycle = "Persistent"
+	// LifecycleEphemeral: the target serves between rollouts and the primary exists only during one.
+	LifecycleEphemeral Lifecycle = "Ephemeral"
+)
+
+// PrimarySpec describes how the primary lives.
+type PrimarySpec struct {
+	// Lifecycle is Persistent (the primary always serves) or Ephemeral (it exists only during rollouts).
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=Persistent;Ephemeral
+	Lifecycle Lifecycle `json:"lifecycle,omitempty"`
+	// Retain keeps an ephemeral primary after a promotion as an instant way back; 10m when absent.
+	//
+	// +optional
+	Retain Duration `json:"retain,omitempty"`
+}
+
+// Hold is the value of AnnotationHold: a change that is stored but must not roll yet.
+type Hold struct {
+	// Revision that is held, as a digest.
+	Revision string `json:"revision"`
+	// Paused is what spec.paused was before the hold.
+	Paused bool `json:"paused"`
+}
+
+// SluiceStatus is what Sluice adds to the status of a Canary.
+type SluiceStatus struct {
+	// ObservedGeneration of the Canary that this status describes.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// TargetGeneration is the generation of the target that currentRevision describes.
+	//
+	// +optional
+	TargetGeneration int64 `json:"targetGeneration,omitempty"`
+	// CurrentRevision is the digest of the target's template and configs.
+	//
+	// +optional
+	CurrentRevision string `json:"currentRevision,omitempty"`
+	// AnalysedRevision is the digest under analysis, or analysed last.
+	//
+	// +optional
+	AnalysedRevision string `json:"analysedRevision,omitempty"`
+	// PromotedRevision is the digest that the primary serves.
+	//
+	// +optional
+	PromotedRevision string `json:"promotedRevision,omitempty"`
+	// FailedRevision is the digest rolled back last; empty once a newer change is taken up.
+	//
+	// +optional
+	FailedRevision string `json:"failedRevision,omitempty"`
+	// Rollout is the intent of the rollout in progress.
+	//
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+	// Checks are the last results, newest first, one per check and step.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Checks []CheckResult `json:"checks,omitempty"`
+}
+
+// MaxChecks bounds CanaryStatus.Checks; MaxCheckMessage bounds CheckResult.Message, in bytes.
+const (
+	MaxChecks       = 32
+	MaxCheckMessage = 256
+)
+
+// RolloutStatus carries the intent of a rollout across restarts of the controller.
+type RolloutStatus struct {
+	// ID of the rollout, unique among those of the Canary.
+	//
+	// +optional
+	ID string `json:"id,omitempty"`
+	// Revision being rolled out, as a digest.
+	//
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// Stage of the rollout.
+	//
+	// +optional
+	Stage string `json:"stage,omitempty"`
+	// StageSince is when the stage began.
+	//
+	// +optional
+	StageSince *metav1.Time `json:"stageSince,omitempty"`
+	// Step of the analysis, from 0.
+	//
+	// +optional
+	Step int32 `json:"step"`
+	// StepSince is when the step began.
+	//
+	// +optional
+	StepSince *metav1.Time `json:"stepSince,omitempty"`
+	// Attempt at the checks of the step, from 0.
+	//
+	// +optional
+	Attempt int32 `json:"attempt"`
+	// LastAnalysisTime is when checks were last asked.
+	//
+	// +optional
+	LastAnalysisTime *metav1.Time `json:"lastAnalysisTime,omitempty"`
+	// ProgressSince is when the workload last made progress; the progress deadline counts from it.
+	//
+	// +optional
+	ProgressSince *metav1.Time `json:"progressSince,omitempty"`
+	// Confirmed lists the gates already passed.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxItems=128
+	Confirmed []string `json:"confirmed,omitempty"`
+	// Reason of the last transition, in words.
+	//
+	// +optional
+	Reason string `json:"reason,omitempty"`
+}
+
+// CheckKind says what a check asked.
+type CheckKind string
+
+// Kinds of checks.
+const (
+	CheckMetric  CheckKind = "metric"
+	CheckWebhook CheckKind = "webhook"
+)
+
+// Verdict of a check.
+type Verdict string
+
+// Verdicts of checks.
+const (
+	VerdictPass   Verdict = "Pass"
+	VerdictFail   Verdict = "Fail"
+	VerdictError  Verdict = "Error"
+	VerdictNoData Verdict = "NoData"
+)
+
+// CheckResult is the outcome of one check at one step.
+type CheckResult struct {
+	// Name of the metric or webhook.
+	//
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Kind is metric or webhook.
+	//
+	// +kubebuilder:validation:Enum=metric;webhook
+	Kind CheckKind `json:"kind"`
+	// Step is the weight in per cent, or the iteration, at which the check ran.
+	//
+	// +optional
+	Step int32 `json:"step"`
+	// Attempt at the step, from 0.
+	//
+	// +optional
+	Attempt int32 `json:"attempt"`
+	// Value answered, as a decimal.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Value string `json:"value,omitempty"`
+	// Threshold applied, for example ">= 99".
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Threshold string `json:"threshold,omitempty"`
+	// Verdict is Pass, Fail, Error or NoData.
+	//
+	// +kubebuilder:validation:Enum=Pass;Fail;Error;NoData
+	Verdict Verdict `json:"verdict"`
+	// Message explains the verdict.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Message string `json:"message,omitempty"`
+	// Time of the answer.
+	//
+	// +optional
+	Time metav1.Time `json:"time,omitzero"`
+}
