@@ -6,8 +6,18 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Labels and annotations that Sluice sets.
 const (
-	// LabelTracked marks targets and configs whose changes admission notices. Value "true".
+	// LabelTracked marks what Sluice watches: see the Tracked constants for its values. Admission is asked about targets and configs.
 	LabelTracked = "sluice.dev/tracked"
+	// LabelTarget names the workload whose revisions a snapshot or copy belongs to, as kind-name.
+	LabelTarget = "sluice.dev/target"
+	// AnnotationPromoted on a snapshot dates the promotion of its revision; the newest is the last good one.
+	AnnotationPromoted = "sluice.dev/promoted"
+	// AnnotationBaseline on a snapshot dates the admission of the Canary that found this revision serving.
+	AnnotationBaseline = "sluice.dev/baseline"
+	// AnnotationChangedBy on a snapshot names who made the change that replaced it.
+	AnnotationChangedBy = "sluice.dev/changed-by"
+	// AnnotationLeave on a Canary, with the value "true", asks Sluice to give the application back without deleting the Canary.
+	AnnotationLeave = "sluice.dev/leave"
 	// LabelGuarded marks targets whose changes admission holds. Value "true".
 	LabelGuarded = "sluice.dev/guarded"
 	// LabelCanary names the Canary to which a snapshot or copy belongs.
@@ -22,6 +32,18 @@ const (
 	AnnotationConfigTracking = "flagger.app/config-tracking"
 	// Finalizer lets a deleted Canary restore its target. Flagger's.
 	Finalizer = "finalizer.flagger.app"
+)
+
+// Values of LabelTracked.
+const (
+	// TrackedTarget is a workload whose changes are rolled out.
+	TrackedTarget = "target"
+	// TrackedConfig is a ConfigMap or Secret that a target references.
+	TrackedConfig = "config"
+	// TrackedPrimary is a primary; it is watched, never intercepted.
+	TrackedPrimary = "primary"
+	// TrackedCopy is a config copy; it is watched, never intercepted.
+	TrackedCopy = "copy"
 )
 
 // Lifecycle says how the primary lives.
@@ -78,7 +100,7 @@ type SluiceStatus struct {
 	//
 	// +optional
 	PromotedRevision string `json:"promotedRevision,omitempty"`
-	// FailedRevision is the digest rolled back last; empty once a newer change is taken up.
+	// FailedRevision is the digest rolled back last; empty once a newer change is taken up. It is not tried again by itself.
 	//
 	// +optional
 	FailedRevision string `json:"failedRevision,omitempty"`
@@ -98,55 +120,6 @@ const (
 	MaxChecks       = 32
 	MaxCheckMessage = 256
 )
-
-// RolloutStatus carries the intent of a rollout across restarts of the controller.
-type RolloutStatus struct {
-	// ID of the rollout, unique among those of the Canary.
-	//
-	// +optional
-	ID string `json:"id,omitempty"`
-	// Revision being rolled out, as a digest.
-	//
-	// +optional
-	Revision string `json:"revision,omitempty"`
-	// Stage of the rollout.
-	//
-	// +optional
-	Stage string `json:"stage,omitempty"`
-	// StageSince is when the stage began.
-	//
-	// +optional
-	StageSince *metav1.Time `json:"stageSince,omitempty"`
-	// Step of the analysis, from 0.
-	//
-	// +optional
-	Step int32 `json:"step"`
-	// StepSince is when the step began.
-	//
-	// +optional
-	StepSince *metav1.Time `json:"stepSince,omitempty"`
-	// Attempt at the checks of the step, from 0.
-	//
-	// +optional
-	Attempt int32 `json:"attempt"`
-	// LastAnalysisTime is when checks were last asked.
-	//
-	// +optional
-	LastAnalysisTime *metav1.Time `json:"lastAnalysisTime,omitempty"`
-	// ProgressSince is when the workload last made progress; the progress deadline counts from it.
-	//
-	// +optional
-	ProgressSince *metav1.Time `json:"progressSince,omitempty"`
-	// Confirmed lists the gates already passed.
-	//
-	// +optional
-	// +kubebuilder:validation:MaxItems=128
-	Confirmed []string `json:"confirmed,omitempty"`
-	// Reason of the last transition, in words.
-	//
-	// +optional
-	Reason string `json:"reason,omitempty"`
-}
 
 // CheckKind says what a check asked.
 type CheckKind string
@@ -178,10 +151,16 @@ type CheckResult struct {
 	//
 	// +kubebuilder:validation:Enum=metric;webhook
 	Kind CheckKind `json:"kind"`
-	// Step is the weight in per cent, or the iteration, at which the check ran.
+	// Stage of the rollout in which the check ran.
+	//
+	// +optional
+	Stage Stage `json:"stage,omitempty"`
+	// Step of the analysis, from 0, and Weight in per cent at which the check ran.
 	//
 	// +optional
 	Step int32 `json:"step"`
+	// +optional
+	Weight int32 `json:"weight"`
 	// Attempt at the step, from 0.
 	//
 	// +optional

@@ -1,0 +1,71 @@
+package v1beta1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Stage is where a rollout stands, finer than the phase.
+type Stage string
+
+// Stages of a rollout, in the order of a good one. The last three end or restart one.
+const (
+	// StageSettling: a change was noticed; further ones of the same apply are awaited.
+	StageSettling Stage = "Settling"
+	// StageConfirming: confirm-rollout gates are asked.
+	StageConfirming Stage = "Confirming"
+	// StageScalingUp: the target is brought to the capacity that the analysis needs.
+	StageScalingUp Stage = "ScalingUp"
+	// StagePreparing: pre-rollout hooks are run.
+	StagePreparing Stage = "Preparing"
+	// StageAnalysing: a step's weight is in force and its checks are asked.
+	StageAnalysing Stage = "Analysing"
+	// StageConfirmingPromotion: confirm-promotion gates are asked.
+	StageConfirmingPromotion Stage = "ConfirmingPromotion"
+	// StagePromoting: the primary rolls to the analysed revision.
+	StagePromoting Stage = "Promoting"
+	// StageFinalising: traffic goes back to the primary and the target to zero.
+	StageFinalising Stage = "Finalising"
+	// StageFencing: the change was overtaken; traffic leaves the canary before the newer one may start.
+	StageFencing Stage = "Fencing"
+	// StageRollingBack: traffic goes back to the primary and the target to zero because the rollout is over.
+	StageRollingBack Stage = "RollingBack"
+)
+
+// RolloutStatus carries the intent of a rollout across restarts of the controller.
+type RolloutStatus struct {
+	// ID of the rollout, unique among those of the Canary.
+	ID string `json:"id"`
+	// Revision being rolled out, as a digest.
+	Revision string `json:"revision"`
+	// PodHash is the label value that tells the pods of the revision; empty until they exist.
+	//
+	// +optional
+	PodHash string `json:"podHash,omitempty"`
+	// Stage of the rollout.
+	Stage Stage `json:"stage"`
+	// StageSince is when the stage began.
+	StageSince metav1.MicroTime `json:"stageSince"`
+	// Step of the analysis, from 0.
+	//
+	// +optional
+	Step int32 `json:"step"`
+	// Attempt at the checks of the stage or step, from 0.
+	//
+	// +optional
+	Attempt int32 `json:"attempt"`
+	// ConvergedAt is when the weight in force was first observed to be accepted by the provider.
+	//
+	// +optional
+	ConvergedAt *metav1.MicroTime `json:"convergedAt,omitempty"`
+	// NextCheckAt is when the checks are asked, or asked again.
+	//
+	// +optional
+	NextCheckAt *metav1.MicroTime `json:"nextCheckAt,omitempty"`
+	// UnreadySince is when a workload that must be ready was last seen not to be; the progress deadline counts from it.
+	//
+	// +optional
+	UnreadySince *metav1.MicroTime `json:"unreadySince,omitempty"`
+	// Reason of the last transition, in words.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+}
