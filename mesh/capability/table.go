@@ -1,0 +1,136 @@
+package capability
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Drain defaults: a proxy keeps connections to a backend for a while after its route changed; kube-proxy rules change
+// on every node within seconds, but established connections stay.
+const (
+	drainServices = 5 * time.Second
+	drainProxy    = 10 * time.Second
+)
+
+const anyMode = Exact | Prefix | Regex
+
+// providers returns the table. Order does not matter: names are exact.
+func providers() []Provider {
+	return append([]Provider{
+		{
+			Name:       "kubernetes",
+			Strategies: Strategies{BlueGreen: true},
+			Available:  Strategies{BlueGreen: true},
+			Drain:      drainServices,
+		},
+		{
+			Name:   "istio",
+			Writes: kinds("networking.istio.io", "v1", "VirtualService", "DestinationRule"),
+			Splits: true,
+			Strategies: Strategies{
+				Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true,
+				SessionAffinity: true, PrimaryCookie: true,
+			},
+			ServiceMatch: Match{
+				URI: anyMode, Method: anyMode, Authority: anyMode, Scheme: anyMode, Headers: anyMode, QueryParams: anyMode,
+				SourceLabels: true, Other: true,
+			},
+			AnalysisMatch: Match{Headers: anyMode, QueryParams: anyMode, SourceLabels: true},
+			Drain:         drainProxy,
+		},
+		gatewayAPI("gatewayapi:v1", "v1", Strategies{
+			Canary: true, ABTesting: true, BlueGreen: true, MirrorBlueGreen: true, SessionAffinity: true, PrimaryCookie: true,
+		}, Strategies{Canary: true}),
+		gatewayAPI("gatewayapi:v1beta1", "v1beta1", Strategies{
+			Canary: true, ABTesting: true, BlueGreen: true, MirrorBlueGreen: true, SessionAffinity: true,
+		}, Strategies{}),
+		weighted("linkerd", kinds("split.smi-spec.io", "v1alpha1", "TrafficSplit")),
+		weighted("osm", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit")),
+		parametric(weighted("smi:v1alpha1", kinds("split.smi-spec.io", "v1alpha1", "TrafficSplit"))),
+		parametric(weighted("smi:v1alpha2", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit"))),
+		parametric(weighted("smi:v1alpha3", kinds("split.smi-spec.io", "v1alpha3", "TrafficSplit"))),
+		weighted("traefik", kinds("traefik.io", "v1alpha1", "TraefikService")),
+		weighted("kuma", kinds("kuma.io", "v1alpha1", "TrafficRoute")),
+		weighted("knative", kinds("serving.knative.dev", "v1", "Service")),
+		weighted("apisix", kinds("apisix.apache.org", "v2", "ApisixRoute"), NeedRouteRef),
+		weighted("skipper", kinds("networking.k8s.io", "v1", "Ingress"), NeedIngressRef),
+	}, conditional()...)
+}
+
+// conditional are the providers outside Gateway API and Istio that can route some requests by condition.
+func conditional() []Provider {
+	ab := Strategies{Canary: true, ABTesting: true, BlueGreen: true}
+	appmesh := Match{Headers: anyMode | Suffix}
+	firstPrefix := Match{URI: Prefix, MaxEntries: 1}
+	return []Provider{
+		{
+			Name:   "appmesh",
+			Writes: kinds("appmesh.k8s.aws", "v1beta1", "VirtualNode", "VirtualService"),
+			Splits: true, Strategies: ab, ServiceMatch: firstPrefix, AnalysisMatch: appmesh,
+			Needs: []Need{NeedMeshName}, Drain: drainProxy,
+		},
+		{
+			Name: "appmesh:v1beta2", Parametric: true,
+			Writes: kinds("appmesh.k8s.aws", "v1beta2", "VirtualNode", "VirtualRouter", "VirtualService"),
+			Splits: true, Strategies: ab, ServiceMatch: firstPrefix, AnalysisMatch: appmesh, Drain: drainProxy,
+		},
+		{
+			// HTTPProxy compares by "contains" where a prefix or suffix is asked.
+			Name:   "contour",
+			Writes: kinds("projectcontour.io", "v1", "HTTPProxy"),
+			Splits: true, Strategies: ab, ServiceMatch: firstPrefix,
+			AnalysisMatch: Match{Headers: Exact | Prefix | Suffix}, Drain: drainProxy,
+		},
+		{
+			Name: "gloo", Parametric: true,
+			Writes: append(kinds("gateway.solo.io", "v1", "RouteTable"), kinds("gloo.solo.io", "v1", "Upstream")...),
+			Splits: true, Strategies: ab,
+			AnalysisMatch: Match{Headers: Exact | Regex}, Drain: drainProxy,
+		},
+		{
+			// One header or cookie per Ingress: the annotations have no place for a second.
+			Name:   "nginx",
+			Writes: kinds("networking.k8s.io", "v1", "Ingress"),
+			Splits: true, Strategies: ab,
+			AnalysisMatch: Match{Headers: Exact | Regex, MaxHeaders: 1},
+			Needs:         []Need{NeedIngressRef}, Drain: drainProxy,
+		},
+	}
+}
+
+// gatewayAPI describes an HTTPRoute provider.
+func gatewayAPI(name, version string, can, available Strategies) Provider {
+	return Provider{
+		Name: name, Parametric: true,
+		Writes: kinds("gateway.networking.k8s.io", version, "HTTPRoute"),
+		Splits: true, Strategies: can, Available: available,
+		ServiceMatch: Match{
+			URI: anyMode, Method: Exact, Headers: Exact | Regex, QueryParams: Exact | Regex,
+		},
+		AnalysisMatch: Match{Headers: Exact | Regex, QueryParams: Exact | Regex},
+		Needs:         []Need{NeedGatewayRefs}, Drain: drainProxy,
+	}
+}
+
+// weighted describes a provider whose routes know weights and no conditions.
+func weighted(name string, writes []schema.GroupVersionKind, needs ...Need) Provider {
+	return Provider{
+		Name: name, Writes: writes, Splits: true, Needs: needs, Drain: drainProxy,
+		Strategies: Strategies{Canary: true, BlueGreen: true},
+	}
+}
+
+func parametric(p Provider) Provider {
+	p.Parametric = true
+	return p
+}
+
+// kinds builds kinds of one group and version.
+func kinds(group, version string, names ...string) []schema.GroupVersionKind {
+	out := make([]schema.GroupVersionKind, 0, len(names))
+	for _, n := range names {
+		out = append(out, schema.GroupVersionKind{Group: group, Version: version, Kind: n})
+	}
+	return out
+}
