@@ -132,6 +132,8 @@ type Route struct {
 	Accepted bool
 	// Problem says why the route cannot be used: missing CRD, gateway, rejected by the controller. Empty when fine.
 	Problem string
+	// Version is the resourceVersion that was read, opaque; empty when the provider has no object.
+	Version string
 }
 
 // Traffic is what a provider can do, from the capability table.

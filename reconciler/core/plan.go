@@ -75,6 +75,8 @@ type RouteIntent struct {
 	Primary, Canary int
 	// ViaApex asks for all traffic to go to the apex Service, which outlives Sluice.
 	ViaApex bool
+	// Version is the Route.Version that the split was decided on: the writer refuses to write over anything newer. Empty asks for no such check.
+	Version string
 }
 
 // Event is a Kubernetes event on the Canary.
