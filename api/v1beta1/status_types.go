@@ -1,7 +1,6 @@
 package v1beta1
 
 import (
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -103,7 +102,7 @@ type Condition struct {
 	// Type of the condition.
 	Type string `json:"type"`
 	// Status is True, False or Unknown.
-	Status corev1.ConditionStatus `json:"status"`
+	Status metav1.ConditionStatus `json:"status"`
 	// Reason in one word.
 	Reason string `json:"reason"`
 	// Message for people.

@@ -1,0 +1,213 @@
+package validation
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/mesh/capability"
+)
+
+const (
+	fieldAnalysisMatch = "spec.analysis.match"
+	fieldServiceMatch  = "spec.service.match"
+)
+
+// matches denies conditions that the provider cannot express: dropped, they would match every request.
+func (r *review) matches() {
+	if !r.known || !r.can.Splits {
+		return
+	}
+	r.analysisMatches()
+	r.serviceMatches()
+}
+
+func (r *review) analysisMatches() {
+	a := &r.canary.Spec.Analysis
+	if len(a.Match) == 0 {
+		return
+	}
+	can := r.can.AnalysisMatch
+	if can.None() {
+		r.deny(fieldAnalysisMatch, nil, "cannot be expressed by provider %s; remove it", r.can.Name)
+		return
+	}
+	headers := 0
+	for i, m := range a.Match {
+		path := fmt.Sprintf("%s[%d]", fieldAnalysisMatch, i)
+		headers += len(m.Headers)
+		r.stringMatches(path+".headers", m.Headers, can.Headers, true)
+		r.stringMatches(path+".queryParams", m.QueryParams, can.QueryParams, true)
+		if len(m.SourceLabels) > 0 && !can.SourceLabels {
+			r.deny(path+".sourceLabels", nil, "cannot be expressed by provider %s; match headers instead", r.can.Name)
+		}
+		if len(m.Headers)+len(m.QueryParams)+len(m.SourceLabels) == 0 {
+			r.deny(path, nil, "has no condition, so it would match every request; add headers or remove it")
+		}
+	}
+	if can.MaxHeaders > 0 && headers > can.MaxHeaders {
+		r.deny(fieldAnalysisMatch, nil, "has %d headers; provider %s can express %d", headers, r.can.Name, can.MaxHeaders)
+	}
+	if a.Iterations == 0 {
+		r.warn(fieldAnalysisMatch, nil, "without iterations limits the weighted steps to matching requests; "+
+			"set iterations for A/B testing")
+	}
+}
+
+func (r *review) serviceMatches() {
+	matches := r.canary.Spec.Service.Match
+	if len(matches) == 0 {
+		return
+	}
+	can := r.can.ServiceMatch
+	if can.None() {
+		r.warn(fieldServiceMatch, nil, "has no effect with provider %s; remove it", r.can.Name)
+		return
+	}
+	for i, m := range matches {
+		path := fmt.Sprintf("%s[%d]", fieldServiceMatch, i)
+		r.single(path+".uri", m.URI, can.URI)
+		r.single(path+".method", m.Method, can.Method)
+		r.stringMatches(path+".headers", m.Headers, can.Headers, false)
+		r.stringMatches(path+".queryParams", m.QueryParams, can.QueryParams, false)
+		for _, field := range ignored(m, can) {
+			r.warn(path+"."+field, nil, "has no effect with provider %s; remove it", r.can.Name)
+		}
+	}
+	if can.MaxEntries > 0 && len(matches) > can.MaxEntries {
+		r.warn(fieldServiceMatch, nil, "has %d entries; provider %s uses the first %d", len(matches), r.can.Name, can.MaxEntries)
+	}
+}
+
+// ignored lists the fields of a match that are set and have no counterpart at the provider.
+func ignored(m v1beta1.HTTPMatch, can capability.Match) []string {
+	var out []string
+	for _, f := range []struct {
+		name     string
+		set, can bool
+	}{
+		{"scheme", m.Scheme != nil, can.Scheme != 0},
+		{"authority", m.Authority != nil, can.Authority != 0},
+		{"sourceLabels", len(m.SourceLabels) > 0, can.SourceLabels},
+		{"withoutHeaders", len(m.WithoutHeaders) > 0, can.Other},
+		{"ignoreUriCase", m.IgnoreURICase, can.Other},
+		{"port", m.Port != 0, can.Other},
+		{"gateways", len(m.Gateways) > 0, can.Other},
+		{"sourceNamespace", m.SourceNamespace != "", can.Other},
+	} {
+		if f.set && !f.can {
+			out = append(out, f.name)
+		}
+	}
+	return out
+}
+
+func (r *review) single(field string, m *v1beta1.StringMatch, can capability.Modes) {
+	if m != nil {
+		r.stringMatches(field, map[string]v1beta1.StringMatch{"": *m}, can, false)
+	}
+}
+
+// stringMatches denies comparisons outside the provider's modes, and such as say nothing where they must.
+func (r *review) stringMatches(field string, ms map[string]v1beta1.StringMatch, can capability.Modes, mustSay bool) {
+	for _, key := range slices.Sorted(maps.Keys(ms)) {
+		path := field
+		if key != "" {
+			path += "." + key
+		}
+		mode, name := modeOf(ms[key])
+		switch {
+		case mode == 0 && mustSay:
+			r.deny(path, nil, "has no condition; set one of %s", can)
+		case mode != 0 && !can.Has(mode):
+			r.deny(path+"."+name, nil, "cannot be expressed by provider %s; it can compare by: %s", r.can.Name, can)
+		}
+	}
+}
+
+func modeOf(m v1beta1.StringMatch) (capability.Modes, string) {
+	switch {
+	case m.Exact != "":
+		return capability.Exact, "exact"
+	case m.Prefix != "":
+		return capability.Prefix, "prefix"
+	case m.Suffix != "":
+		return capability.Suffix, "suffix"
+	case m.Regex != "":
+		return capability.Regex, "regex"
+	}
+	return 0, ""
+}
+
+// mirroring denies traffic shadowing where it cannot happen: the rollout would wait for it forever.
+func (r *review) mirroring() {
+	const field = "spec.analysis.mirror"
+	a := &r.canary.Spec.Analysis
+	if !r.known || !a.Mirror {
+		return
+	}
+	can, have, how := r.can.Strategies.MirrorCanary, r.can.Available.MirrorCanary, "weighted steps"
+	switch a.Strategy(r.can.Splits) {
+	case v1beta1.StrategyABTesting:
+		r.deny(field, true, "contradicts A/B testing; remove mirror or match")
+		return
+	case v1beta1.StrategyBlueGreen:
+		can, have, how = r.can.Strategies.MirrorBlueGreen, r.can.Available.MirrorBlueGreen, "blue/green"
+	}
+	switch {
+	case !can && r.can.Strategies.MirrorBlueGreen:
+		r.deny(field, true, "is not possible with %s on provider %s; remove it, or use iterations for blue/green", how, r.can.Name)
+	case !can:
+		r.deny(field, true, "is not possible with %s on provider %s; remove it", how, r.can.Name)
+	case !have:
+		r.deny(field, true, "is not available with provider %s in this version; remove it", r.can.Name)
+	}
+}
+
+// sessionAffinity denies cookies that the provider cannot set, or that contradict each other or the strategy.
+func (r *review) sessionAffinity() {
+	const field = "spec.analysis.sessionAffinity"
+	a := &r.canary.Spec.Analysis
+	s := a.SessionAffinity
+	if s == nil {
+		return
+	}
+	if s.CookieName == "" {
+		r.deny(field+".cookieName", nil, "is required; name the cookie of users on the canary")
+	} else if s.CookieName == s.PrimaryCookieName {
+		r.deny(field+".primaryCookieName", s.PrimaryCookieName, "equals cookieName; use two names")
+	}
+	if !r.known {
+		return
+	}
+	strategy := a.Strategy(r.can.Splits)
+	switch {
+	case !r.can.Strategies.SessionAffinity:
+		r.deny(field, nil, "is not possible with provider %s; remove it", r.can.Name)
+	case strategy != v1beta1.StrategyCanary:
+		r.deny(field, nil, "needs weighted steps, not %s; remove it or use stepWeight", words(strategy))
+	case !r.can.Available.SessionAffinity:
+		r.deny(field, nil, "is not available with provider %s in this version; remove it", r.can.Name)
+	case s.PrimaryCookieName != "" && !r.can.Strategies.PrimaryCookie:
+		r.deny(field+".primaryCookieName", s.PrimaryCookieName, "is not possible with provider %s; remove it", r.can.Name)
+	}
+}
+
+// service denies a port that is none, and durations that do not parse.
+func (r *review) service() {
+	s := &r.canary.Spec.Service
+	if s.Port == 0 && r.canary.Spec.TargetRef.Kind != "Service" {
+		r.deny("spec.service.port", nil, "is required; set the port of the Services to make")
+	} else if s.Port < 0 || s.Port > 65535 {
+		r.deny("spec.service.port", s.Port, "is not a port; use 1 to 65535")
+	}
+	if s.TargetPort.StrVal == "" && (s.TargetPort.IntVal < 0 || s.TargetPort.IntVal > 65535) {
+		r.deny("spec.service.targetPort", s.TargetPort.IntVal, "is not a port; use 1 to 65535, or the name of a container port")
+	}
+	r.duration("spec.service.timeout", s.Timeout, 0)
+	r.duration("spec.service.backendTimeout", s.BackendTimeout, 0)
+	if s.Timeout != "" && s.BackendTimeout.Or(0) > s.Timeout.Or(0) && s.Timeout.Or(0) > 0 {
+		r.deny("spec.service.backendTimeout", string(s.BackendTimeout), "is above timeout %s; lower it", s.Timeout)
+	}
+}

@@ -1,0 +1,112 @@
+package validation
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+const (
+	fieldTarget     = "spec.targetRef"
+	fieldTargetName = "spec.targetRef.name"
+	fieldTargetKind = "spec.targetRef.kind"
+
+	// maxNameLength is that of a label value and of a Service name.
+	maxNameLength = 63
+)
+
+// target denies kinds that cannot be rolled out.
+func (r *review) target() {
+	ref := r.canary.Spec.TargetRef
+	if ref.Name == "" {
+		r.deny(fieldTargetName, nil, "is required; name the workload to roll out")
+	}
+	known := []string{"Deployment", "DaemonSet", "Service"}
+	switch {
+	case !slices.Contains(known, ref.Kind):
+		r.deny(fieldTargetKind, ref.Kind, "cannot be rolled out; use one of %s", list(r.opts.Features.TargetKinds))
+	case !slices.Contains(r.opts.Features.TargetKinds, ref.Kind):
+		r.deny(fieldTargetKind, ref.Kind, "is not available in this version; use one of %s", list(r.opts.Features.TargetKinds))
+	}
+}
+
+// peers denies a second Canary on one target or one Service name: two controllers of one object would undo each other.
+func (r *review) peers() {
+	self := PeerOf(r.canary)
+	for _, p := range r.opts.Facts.Peers {
+		if p.Name == self.Name || p.Deleting {
+			continue
+		}
+		first := r.opts.Creating || p.Precedes(self)
+		switch {
+		case sameObject(p.TargetRef, self.TargetRef):
+			r.contested(first, fieldTarget, self.TargetRef.Kind+"/"+self.TargetRef.Name,
+				"is already the target of Canary "+p.Name+"; delete one of the two")
+		case p.TargetRef.Name+"-primary" == self.TargetRef.Name && sameKind(p.TargetRef, self.TargetRef):
+			r.deny(fieldTargetName, self.TargetRef.Name, "is the primary of Canary %s; target %s in one Canary only",
+				p.Name, p.TargetRef.Name)
+		case p.ServiceName == self.ServiceName && p.ServiceName != "":
+			r.contested(first, "spec.service.name", self.ServiceName,
+				"is already the Service of Canary "+p.Name+"; choose another name")
+		}
+	}
+}
+
+// contested denies where the other Canary comes first, and warns where this one does.
+func (r *review) contested(otherFirst bool, field, value, message string) {
+	if otherFirst {
+		r.deny(field, value, "%s", message)
+		return
+	}
+	r.warn(field, value, "%s; this one is in charge meanwhile", message)
+}
+
+func sameObject(a, b v1beta1.LocalObjectReference) bool { return a.Name == b.Name && sameKind(a, b) }
+
+// sameKind compares group and kind: two versions of one kind are the same objects.
+func sameKind(a, b v1beta1.LocalObjectReference) bool {
+	ga, gb := schema.FromAPIVersionAndKind(a.APIVersion, a.Kind), schema.FromAPIVersionAndKind(b.APIVersion, b.Kind)
+	return ga.GroupKind() == gb.GroupKind()
+}
+
+// lifecycle denies an ephemeral primary where the build lacks it.
+func (r *review) lifecycle() {
+	const field = "spec.primary.lifecycle"
+	p := r.canary.Spec.Primary
+	if p == nil {
+		return
+	}
+	switch p.Lifecycle {
+	case "", v1beta1.LifecyclePersistent:
+		if p.Retain != "" {
+			r.warn("spec.primary.retain", string(p.Retain), "has no effect on a primary that always serves; remove it")
+		}
+	case v1beta1.LifecycleEphemeral:
+		if !r.opts.Features.EphemeralPrimary {
+			r.deny(field, string(p.Lifecycle), "is not available in this version; use Persistent or remove the field")
+		}
+	default:
+		r.deny(field, string(p.Lifecycle), "is not a lifecycle; use Persistent or Ephemeral")
+	}
+	r.duration("spec.primary.retain", p.Retain, 0)
+}
+
+// names warns of names that are too long for labels and Services, and of a target that looks like a primary.
+func (r *review) names() {
+	apex, primary, _ := r.canary.ServiceNames()
+	if len(primary) > maxNameLength {
+		r.warn("spec.service.name", apex, "makes the Service name %s longer than %d characters; use at most %d",
+			primary, maxNameLength, maxNameLength-len("-primary"))
+	}
+	target := r.canary.Spec.TargetRef.Name
+	if name := r.canary.PrimaryName(); len(name) > maxNameLength && name != primary {
+		r.warn(fieldTargetName, target, "makes the primary's name %s longer than %d characters, too long for a label",
+			name, maxNameLength)
+	}
+	if strings.HasSuffix(target, "-primary") {
+		r.warn(fieldTargetName, target, "looks like a primary made for another Canary; target the workload itself")
+	}
+}
