@@ -27,6 +27,8 @@ const (
 	StageFencing Stage = "Fencing"
 	// StageRollingBack: traffic goes back to the primary and the target to zero because the rollout is over.
 	StageRollingBack Stage = "RollingBack"
+	// StageLeaving: the application is given back because the Canary is being deleted.
+	StageLeaving Stage = "Leaving"
 )
 
 // RolloutStatus carries the intent of a rollout across restarts of the controller.
@@ -47,7 +49,7 @@ type RolloutStatus struct {
 	//
 	// +optional
 	Step int32 `json:"step"`
-	// Attempt at the checks of the stage or step, from 0.
+	// Attempt counts the rounds of checks, so that no two rounds of a rollout are the same question.
 	//
 	// +optional
 	Attempt int32 `json:"attempt"`

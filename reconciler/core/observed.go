@@ -49,8 +49,8 @@ type Observed struct {
 
 // Revision identifies a pod template together with the content of every config it references.
 type Revision struct {
-	// Digest is the content address, lower-case hexadecimal.
-	Digest string
+	// Digest is the content address, lower-case hexadecimal; Template that of the template alone, without configs.
+	Digest, Template string
 	// Replicas is what the workload asked for when the revision was seen, 0 when it was idle.
 	Replicas int32
 	// Configs are the digests of the referenced configs, keyed "configmap/<name>" or "secret/<name>".
@@ -77,6 +77,8 @@ type Workload struct {
 	Held bool
 	// Revision is the digest that a primary was rendered from; empty for a target.
 	Revision string
+	// Template is the digest of a target's template alone; empty for a primary.
+	Template string
 	// Replicas is the wanted number of pods; the others are counts of pods as the workload's controller reports them: Total of all
 	// templates, Updated of the current template, Available of those ready for minReadySeconds.
 	Replicas, Total, Updated, Available int32
@@ -98,7 +100,7 @@ func needed(replicas int32, percent int) int32 {
 
 // Services is the state of the three Services that a Canary owns.
 type Services struct {
-	// Ready tells that all three exist as the Canary asks.
+	// Ready tells that the primary and the canary Service exist as the Canary asks.
 	Ready bool
 	// Apex tells which side the apex Service selects.
 	Apex Side
@@ -128,6 +130,8 @@ type Route struct {
 	Exists bool
 	// Primary and Canary are the weights in it, 0 to 100.
 	Primary, Canary int
+	// ViaApex tells that all traffic goes to the apex Service instead.
+	ViaApex bool
 	// Accepted tells that the provider has accepted this very generation.
 	Accepted bool
 	// Problem says why the route cannot be used: missing CRD, gateway, rejected by the controller. Empty when fine.

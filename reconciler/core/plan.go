@@ -18,6 +18,8 @@ type Plan struct {
 
 	// Store asks for the snapshot of the live revision.
 	Store bool
+	// MarkBaseline names the revision whose snapshot becomes the one that served when Sluice came; empty leaves the mark.
+	MarkBaseline string
 	// MarkPromoted names the revision whose snapshot becomes the last good one; empty leaves the mark.
 	MarkPromoted string
 	// TrackTarget asks for the labels that bring the target to the admission webhook's attention.
@@ -30,10 +32,9 @@ type Plan struct {
 	Services *ServicesIntent
 	// Route is the split that ought to be in force; nil leaves the route alone.
 	Route *RouteIntent
-	// Checks are the hooks and metrics to ask now, those already asked included.
+	// Checks are the hooks and metrics to ask now, those already asked included. Once the status is stored, answers to any other check of the
+	// Canary are no longer needed; a call that is still running is not cut short.
 	Checks []Check
-	// Forget names the prefix of check keys whose answers are no longer needed; empty forgets nothing.
-	Forget string
 	// GiveBack asks for the owned objects to be detached or removed and, last of all, the finalizer.
 	GiveBack bool
 	// Finalizer asks for the finalizer that makes deletion give the application back.
@@ -47,7 +48,7 @@ type Plan struct {
 type PrimaryIntent struct {
 	// Revision is the snapshot that its template is rendered from.
 	Revision string
-	// Replicas is used when it must be created, and enforced when Enforce is set.
+	// Replicas is used when it must be created, and enforced on an existing one when Enforce is set.
 	Replicas int32
 	Enforce  bool
 }

@@ -1,0 +1,203 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// settleTime is how long a change must stay as it is before a rollout does anything that others notice: the objects of one
+// "kubectl apply -f dir/" arrive one by one and are one change.
+const settleTime = 2 * time.Second
+
+// missingTargetRetry is how often a missing target is looked for. Admission announces it earlier where it can.
+const missingTargetRetry = 5 * time.Second
+
+// maxTransitions bounds the stages that one decision may walk through; more would be a circle.
+const maxTransitions = 16
+
+// rule is one step of the ladder. It returns true when it owns the situation, so that nothing below it is looked at.
+type rule struct {
+	name  string
+	apply func(*decision) bool
+}
+
+// ladder is the order in which situations take precedence.
+var ladder = []rule{
+	// Giving the application back must work whatever else is wrong.
+	{"leave", leave},
+	// A decision on half-read facts would be a guess; what could not be read is reported and read again.
+	{"blocked", blocked},
+	// Without a target there is nothing to roll out, but what serves must go on serving.
+	{"target missing", targetMissing},
+	// Without the last good revision there is no way back, so nothing may move.
+	{"snapshot lost", snapshotLost},
+	// A newer change must not reach users through the older one's open route, whatever stage that is in, suspended or not.
+	{"fence", fence},
+	// A suspended Canary keeps what is in force.
+	{"suspended", suspended},
+	// Until a first good revision serves as primary there is nothing to compare a change with.
+	{"initialise", initialise},
+	// A running rollout is owned by its stage.
+	{"rollout", advance},
+	// Between rollouts: look for a change.
+	{"detect", detect},
+}
+
+// Decide returns what follows from what was observed. It is a pure function.
+func Decide(in Observed) Plan {
+	d := newDecision(in)
+	for _, r := range ladder {
+		if r.apply(d) {
+			d.ruleName(r.name)
+			break
+		}
+	}
+	d.finish()
+	return d.plan
+}
+
+// decision is the working state of one call of Decide.
+type decision struct {
+	in   *Observed
+	spec *v1beta1.CanarySpec
+	st   *v1beta1.CanaryStatus
+	plan Plan
+	// ready is the Ready condition that the decision arrives at.
+	ready v1beta1.Condition
+}
+
+func newDecision(in Observed) *decision {
+	d := &decision{in: &in, spec: &in.Canary.Spec}
+	in.Canary.Status.DeepCopyInto(&d.plan.Status)
+	d.st = &d.plan.Status
+	return d
+}
+
+// now is the time of the decision in the form that status stores.
+func (d *decision) now() metav1.MicroTime { return metav1.NewMicroTime(d.in.Now) }
+
+// ro is the rollout in progress; nil between rollouts.
+func (d *decision) ro() *v1beta1.RolloutStatus { return d.st.Rollout }
+
+// ruleName records which rule made the plan.
+func (d *decision) ruleName(name string) {
+	d.plan.Rule = name
+	if d.ro() != nil {
+		d.plan.Rule += "/" + string(d.ro().Stage)
+	}
+}
+
+// event adds an event of the given type to the plan.
+func (d *decision) normal(reason, format string, args ...any) {
+	d.plan.Events = append(d.plan.Events, Event{Type: "Normal", Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+func (d *decision) warn(reason, format string, args ...any) {
+	d.plan.Events = append(d.plan.Events, Event{Type: "Warning", Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+// wait sets the reason for which nothing moves on.
+func (d *decision) wait(reason, format string, args ...any) {
+	d.setReady(metav1.ConditionFalse, reason, fmt.Sprintf(format, args...))
+}
+
+// again asks for a decision after at most dur, whatever else asks.
+func (d *decision) again(dur time.Duration) {
+	if dur <= 0 {
+		dur = time.Millisecond
+	}
+	if d.plan.RequeueAfter == 0 || dur < d.plan.RequeueAfter {
+		d.plan.RequeueAfter = dur
+	}
+}
+
+// againAt asks for a decision at t.
+func (d *decision) againAt(t time.Time) { d.again(t.Sub(d.in.Now)) }
+
+// target is how people call the target: name.namespace.
+func (d *decision) target() string { return d.spec.TargetRef.Name + "." + d.in.Canary.Namespace }
+
+// blocked owns the situation when something that a decision needs could not be read. What is in force stays in force.
+func blocked(d *decision) bool {
+	for _, p := range d.in.Problems {
+		if !p.Blocks {
+			continue
+		}
+		d.report(p)
+		d.again(missingTargetRetry)
+		return true
+	}
+	return false
+}
+
+// report tells of a problem: as the Ready condition and, when it is new, as an event.
+func (d *decision) report(p Problem) {
+	if c := d.in.Canary.Status.Condition(v1beta1.ConditionReady); c == nil || c.Reason != p.Reason || c.Message != p.Message {
+		d.warn(p.Reason, "%s", p.Message)
+	}
+	d.wait(p.Reason, "%s", p.Message)
+}
+
+// targetMissing owns the situation when the target does not exist. A primary that serves is kept.
+func targetMissing(d *decision) bool {
+	if d.in.Target.Exists {
+		return false
+	}
+	d.report(Problem{Reason: "TargetNotFound", Message: fmt.Sprintf(
+		"%s %s does not exist in namespace %s; it is picked up as soon as it is created", d.spec.TargetRef.Kind, d.spec.TargetRef.Name, d.in.Canary.Namespace)})
+	if d.in.Promoted != nil {
+		d.serveFromPrimary()
+	} else if d.st.Phase == "" {
+		d.setPhase(v1beta1.PhaseInitializing)
+	}
+	d.again(missingTargetRetry)
+	return true
+}
+
+// initialising tells that no good revision has served as primary yet.
+func (d *decision) initialising() bool {
+	return d.st.Phase == "" || d.st.Phase == v1beta1.PhaseInitializing
+}
+
+// snapshotLost owns the situation when the snapshot of the last good revision was deleted. It is stored again if the target still is that
+// revision; otherwise what is in force stays as it is, primary included, until somebody puts the target back.
+func snapshotLost(d *decision) bool {
+	if d.in.Promoted != nil || d.initialising() {
+		return false
+	}
+	d.ensureServices()
+	d.putInForce(d.st.CanaryWeight)
+	if live := d.in.Live; live != nil && live.Digest == d.st.PromotedRevision {
+		d.plan.Store, d.plan.MarkPromoted = true, live.Digest
+		d.wait("SnapshotLost", "storing the snapshot of the promoted revision %s again", live.Digest)
+		return true
+	}
+	d.report(Problem{Reason: "SnapshotLost", Message: fmt.Sprintf(
+		"the snapshot of the promoted revision %s was deleted, so nothing can be rolled back to it; set the target back to that revision, or delete and recreate the Canary",
+		d.st.PromotedRevision)})
+	return true
+}
+
+// suspended owns the situation of a suspended Canary: nothing starts and nothing advances, what is in force is kept. The way back to the
+// primary is never held up.
+func suspended(d *decision) bool {
+	if !d.spec.Suspend || d.returning() {
+		return false
+	}
+	if d.initialising() {
+		d.wait("Suspended", "the Canary is suspended; set spec.suspend to false to initialise it")
+		return true
+	}
+	d.keepInForce()
+	d.observeLive()
+	if d.ro() != nil {
+		// The time of a suspension is not held against a workload.
+		d.ro().UnreadySince = nil
+	}
+	d.wait("Suspended", "the Canary is suspended; set spec.suspend to false to go on")
+	return true
+}

@@ -1,0 +1,105 @@
+package core
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// detect owns the situation between rollouts: the last good revision serves, and a change of the target starts a rollout.
+func detect(d *decision) bool {
+	d.serveFromPrimary()
+	d.plan.Finalizer, d.plan.TrackTarget = true, true
+	d.st.PromotedRevision, d.st.LastPromotedSpec = d.in.Promoted.Digest, d.in.Promoted.Digest
+	live := d.in.Live
+	if live == nil {
+		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read; nothing is concluded from that")
+		return true
+	}
+	d.observeLive()
+	switch live.Digest {
+	case d.in.Promoted.Digest:
+		d.st.FailedRevision = ""
+		d.releaseIdle()
+		d.idle()
+	case d.st.FailedRevision:
+		d.releaseIdle()
+		d.wait("RolloutFailed", "revision %s failed and waits for a fix: %s", live.Digest, d.failure())
+	default:
+		d.begin(live)
+	}
+	return true
+}
+
+// releaseIdle takes off a hold that no rollout needs any more.
+func (d *decision) releaseIdle() {
+	if d.in.Target.Held {
+		d.plan.Target = &TargetIntent{Release: true}
+	}
+}
+
+// idle is the ready state between rollouts, unless what serves has yet to follow.
+func (d *decision) idle() {
+	switch {
+	case !d.primaryServes(d.in.Promoted.Digest):
+		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+	case d.in.Traffic.Weighted && !d.routeShows(0):
+		d.reportRoute()
+	case d.st.Phase == v1beta1.PhaseFailed:
+		// The target was taken back to the promoted revision after a failure: all is well, though the last rollout was not.
+		d.setReady(metav1.ConditionTrue, "Reverted", "the target is back at the promoted revision "+d.in.Promoted.Digest)
+	default:
+		d.setReady(metav1.ConditionTrue, string(d.st.Phase), "the primary serves revision "+d.in.Promoted.Digest)
+	}
+	if d.in.Target.Replicas > 0 {
+		d.ready.Message += fmt.Sprintf("; %d replicas were set on the idle target, they serve nobody", d.in.Target.Replicas)
+	}
+}
+
+// begin starts a rollout of the live revision.
+func (d *decision) begin(live *Revision) {
+	d.st.Rollout = &v1beta1.RolloutStatus{
+		ID:         live.Digest + "-" + strconv.FormatInt(d.in.Now.UnixMilli(), 36),
+		Revision:   live.Digest,
+		Stage:      v1beta1.StageSettling,
+		StageSince: d.now(),
+		Reason:     "new revision detected",
+	}
+	d.st.FailedChecks, d.st.Iterations, d.st.FailedRevision, d.st.Checks = 0, 0, "", nil
+	d.st.AnalysedRevision = live.Digest
+	d.setPhase(v1beta1.PhaseProgressing)
+	d.normal("NewRevision", "New revision detected! %s revision %s", d.target(), live.Digest)
+	d.wait("Settling", "revision %s was detected; waiting for further changes of the same apply", live.Digest)
+	// The snapshot is taken at once: from here on the change can be told from any later one.
+	d.plan.Store = !d.in.Stored[live.Digest]
+	d.again(settleTime)
+}
+
+// readiness says in words what a workload lacks.
+func (d *decision) readiness(w Workload, endpoints int32) string {
+	if !w.Exists {
+		return "it is being created"
+	}
+	parts := []string{fmt.Sprintf("%d of %d pods updated, %d available, %d behind the Service", w.Updated, w.Replicas, w.Available, endpoints)}
+	if old := w.Total - w.Updated; old > 0 {
+		parts = append(parts, fmt.Sprintf("%d old ones left", old))
+	}
+	if !w.Current {
+		parts = append(parts, "its controller has not seen the latest change")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// failure is the first line of why the last rollout failed, from the checks that status keeps.
+func (d *decision) failure() string {
+	for _, c := range d.st.Checks {
+		if c.Verdict != v1beta1.VerdictPass {
+			return fmt.Sprintf("%s %s: %s", c.Kind, c.Name, c.Message)
+		}
+	}
+	return "see the events of the Canary"
+}

@@ -1,0 +1,106 @@
+package core
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// initialise owns the situation until a first good revision serves as primary. The target goes on serving until the primary has the capacity,
+// the apex Service has turned to it and the route is accepted; only then does the target go to zero.
+func initialise(d *decision) bool {
+	if !d.initialising() {
+		return false
+	}
+	d.setPhase(v1beta1.PhaseInitializing)
+	d.plan.Finalizer, d.plan.TrackTarget = true, true
+	d.observeLive()
+
+	good := d.firstGood()
+	if good == nil {
+		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
+		return true
+	}
+	if good == d.in.Live {
+		// From here on this revision is the good one, whatever the target becomes meanwhile.
+		d.plan.Store, d.plan.MarkBaseline = true, good.Digest
+		d.wait("Snapshotting", "storing the revision %s that serves now", good.Digest)
+		return true
+	}
+	d.ensurePrimary(good)
+	d.plan.Services = &ServicesIntent{Apex: SideUnknown}
+	if !d.primaryServes(good.Digest) {
+		d.firstPrimaryNotReady(good)
+		return true
+	}
+	d.ensureServices()
+	if s := d.in.Services; s.Apex != SidePrimary || s.ApexOther > 0 || s.ApexReady < s.PrimaryReady {
+		d.wait("SwitchingService", "waiting for the apex Service to reach the primary's pods only")
+		return true
+	}
+	d.putInForce(0)
+	if d.in.Traffic.Weighted && !d.routeShows(0) {
+		d.reportRoute()
+		return true
+	}
+	return d.initialised(good)
+}
+
+// initialised scales the target down and ends the initialisation.
+func (d *decision) initialised(good *Revision) bool {
+	zero := int32(0)
+	d.plan.Target = &TargetIntent{Replicas: &zero, Release: true}
+	if d.in.Target.Replicas != 0 || d.in.Target.Held {
+		d.wait("ScalingDown", "the primary serves; scaling the target to zero")
+		return true
+	}
+	d.plan.MarkPromoted = good.Digest
+	if d.in.Promoted == nil {
+		d.wait("Finalising", "recording revision %s as the last good one", good.Digest)
+		return true
+	}
+	d.st.PromotedRevision, d.st.LastPromotedSpec = good.Digest, good.Digest
+	d.setPhase(v1beta1.PhaseInitialized)
+	d.normal("Initialized", "Initialization done! %s", d.in.Canary.Name+"."+d.in.Canary.Namespace)
+	d.setReady(metav1.ConditionTrue, "Initialized", "the primary serves revision "+good.Digest)
+	// A change that arrived meanwhile is looked for at once.
+	d.again(0)
+	return true
+}
+
+// firstGood is the revision that the first primary runs: the last good one of an earlier life (a restored cluster), else what served when the
+// Canary was admitted, else what serves now.
+func (d *decision) firstGood() *Revision {
+	switch {
+	case d.in.Promoted != nil:
+		return d.in.Promoted
+	case d.in.Baseline != nil:
+		return d.in.Baseline
+	default:
+		return d.in.Live
+	}
+}
+
+// firstPrimaryNotReady waits for the first primary. The target serves meanwhile, so nothing is at stake; once the progress deadline has
+// passed, a fix of the target takes the place of a revision that never became ready.
+func (d *decision) firstPrimaryNotReady(good *Revision) {
+	d.wait("PrimaryNotReady", "waiting for the primary: %s", d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+	live := d.in.Live
+	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest {
+		return
+	}
+	if d.passed(d.st.LastTransitionTime.Add(d.in.Canary.ProgressDeadline())) {
+		d.plan.Store, d.plan.MarkBaseline = true, live.Digest
+		d.warn("Rebaselined", "the primary did not become ready with revision %s; it is given the target's revision %s", good.Digest, live.Digest)
+	}
+}
+
+// reportRoute tells why the route is not in force yet.
+func (d *decision) reportRoute() {
+	if d.in.Route.Problem != "" {
+		d.report(Problem{Reason: "RouteNotAccepted", Message: d.in.Route.Problem})
+		d.again(missingTargetRetry)
+		return
+	}
+	d.wait("RouteNotAccepted", "waiting for the traffic provider to accept the route")
+}

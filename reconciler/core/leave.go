@@ -1,0 +1,82 @@
+package core
+
+import (
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// leaveDrain is how long what Sluice made still serves after users were taken off it, for connections under way.
+const leaveDrain = 3 * time.Second
+
+// leave owns the situation when Sluice is to give the application back: the target serves again with the last good template, users are taken
+// to it once it has the capacity, and only then does what Sluice made go away.
+func leave(d *decision) bool {
+	if !d.in.Leaving {
+		return false
+	}
+	if d.in.NamespaceTerminating || !d.in.Target.Exists || (d.initialising() && !d.in.Primary.Exists) {
+		// Everything goes anyway, or there is nothing to serve from, or Sluice never took over.
+		d.plan.GiveBack = true
+		return true
+	}
+	if d.ro() == nil || d.ro().Stage != v1beta1.StageLeaving {
+		d.setPhase(v1beta1.PhaseTerminating)
+		d.st.Rollout = &v1beta1.RolloutStatus{ID: "leave", Stage: v1beta1.StageLeaving, StageSince: d.now(), Reason: "Sluice gives the application back"}
+		d.normal("Terminating", "Terminating canary %s.%s: giving %s back", d.in.Canary.Name, d.in.Canary.Namespace, d.target())
+	}
+	d.restoreTarget()
+	if !d.targetRestored() {
+		d.wait("Terminating", "waiting for the target to serve: %s", d.readiness(d.in.Target, d.in.Target.Available))
+		return true
+	}
+	d.plan.Services = &ServicesIntent{Apex: SideTarget}
+	s := d.in.Services
+	if s.Apex != SideTarget || s.ApexReady > 0 || s.ApexOther < needed(d.in.Target.Replicas, 100) {
+		d.wait("Terminating", "the target serves; waiting for the apex Service to reach it")
+		return true
+	}
+	if !d.leftRoute() {
+		d.wait("Terminating", "the target serves behind the apex Service; waiting for the last requests by the old way")
+		return true
+	}
+	d.plan.GiveBack = true
+	return true
+}
+
+// restoreTarget plans a target that serves the last good template with at least the primary's replicas.
+func (d *decision) restoreTarget() {
+	d.plan.Target = &TargetIntent{Release: true}
+	if d.in.Promoted != nil {
+		d.plan.Target.Restore = d.in.Promoted.Digest
+	}
+	if d.in.Target.Replicas == 0 {
+		n := max(d.in.Primary.Replicas, 1)
+		d.plan.Target.Replicas = &n
+	}
+}
+
+// targetRestored tells whether the target has rolled out the last good template.
+func (d *decision) targetRestored() bool {
+	t := d.in.Target
+	return (d.in.Promoted == nil || t.Template == d.in.Promoted.Template) && !t.Held && t.Replicas > 0 && t.RolledOut(100)
+}
+
+// leftRoute plans a route to the apex Service, which outlives the Canary, and tells whether requests can no longer come by another way.
+func (d *decision) leftRoute() bool {
+	ro, r := d.ro(), d.in.Route
+	drain := leaveDrain
+	if d.in.Traffic.Weighted && r.Exists {
+		d.plan.Route = &RouteIntent{Primary: 100, ViaApex: true}
+		drain = max(drain, d.in.Traffic.Drain)
+		if !r.ViaApex || (!r.Accepted && r.Problem == "") {
+			ro.ConvergedAt = nil
+			return false
+		}
+	}
+	if ro.ConvergedAt == nil {
+		now := d.now()
+		ro.ConvergedAt = &now
+	}
+	return d.passed(ro.ConvergedAt.Add(drain))
+}

@@ -1,0 +1,161 @@
+package core
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// stages is the machine that owns a running rollout. Each function states what must hold while its stage lasts and returns the stage that
+// follows, or its own while nothing has ended it; "" ends the rollout.
+var stages = map[v1beta1.Stage]func(*decision) v1beta1.Stage{
+	v1beta1.StageSettling:            settle,
+	v1beta1.StageConfirming:          confirm,
+	v1beta1.StageScalingUp:           scaleUp,
+	v1beta1.StagePreparing:           prepare,
+	v1beta1.StageAnalysing:           analyse,
+	v1beta1.StageConfirmingPromotion: confirmPromotion,
+	v1beta1.StagePromoting:           promote,
+	v1beta1.StageFinalising:          finalise,
+	v1beta1.StageFencing:             fenceOff,
+	v1beta1.StageRollingBack:         rollBack,
+}
+
+// advance owns the situation of a running rollout: its stage decides, and the stages that follow at once.
+func advance(d *decision) bool {
+	if d.ro() == nil {
+		return false
+	}
+	for range maxTransitions {
+		stage := d.ro().Stage
+		run, known := stages[stage]
+		if !known {
+			// Only a newer Sluice writes stages that this one does not know. Going back to the primary is always safe.
+			d.rollout(v1beta1.StageRollingBack, fmt.Sprintf("stage %q is unknown to this version", stage))
+			continue
+		}
+		d.keepInForce()
+		next := run(d)
+		if next == stage || d.ro() == nil {
+			return true
+		}
+		d.rollout(next, d.ro().Reason)
+	}
+	// A circle is a defect; looking again later keeps it from spinning.
+	d.again(time.Second)
+	return true
+}
+
+// rollout moves the rollout to a stage, with fresh clocks and a new round of checks. What is in force stays in force.
+func (d *decision) rollout(stage v1beta1.Stage, reason string) {
+	ro := d.ro()
+	ro.Stage, ro.StageSince, ro.Reason = stage, d.now(), reason
+	ro.NextCheckAt, ro.UnreadySince = nil, nil
+	ro.Attempt++
+}
+
+// settle waits until the change has stayed as it is for a while.
+func settle(d *decision) v1beta1.Stage {
+	d.setPhase(v1beta1.PhaseProgressing)
+	d.plan.Store = d.in.Live != nil && !d.in.Stored[d.ro().Revision]
+	// The target has no users, so a hold has done its work; kubectl's rollout verbs refuse a paused Deployment.
+	d.releaseIdle()
+	d.wait("Settling", "revision %s was detected; waiting for further changes of the same apply", d.ro().Revision)
+	if !d.passed(d.ro().StageSince.Add(settleTime)) || !d.in.Stored[d.ro().Revision] {
+		return v1beta1.StageSettling
+	}
+	return v1beta1.StageConfirming
+}
+
+// confirm asks the confirm-rollout gates. The phase is Waiting while one refuses.
+func confirm(d *decision) v1beta1.Stage {
+	switch d.gate(v1beta1.HookConfirmRollout) {
+	case gateOpen:
+		d.setPhase(v1beta1.PhaseProgressing)
+		d.normal("ScalingUp", "New revision detected! Scaling up %s", d.target())
+		return v1beta1.StageScalingUp
+	case gateShut:
+		if d.st.Phase != v1beta1.PhaseWaiting {
+			d.setPhase(v1beta1.PhaseWaiting)
+			d.warn("WaitingForApproval", "Halt %s.%s advancement waiting for approval %s", d.in.Canary.Name, d.in.Canary.Namespace, d.refusal())
+		}
+	}
+	d.wait("WaitingForApproval", "revision %s waits for its confirm-rollout gates", d.ro().Revision)
+	return v1beta1.StageConfirming
+}
+
+// scaleUp brings the target to the capacity of the primary and waits until its pods, and no others, are ready behind the canary Service.
+func scaleUp(d *decision) v1beta1.Stage {
+	ro := d.ro()
+	d.plan.Target = &TargetIntent{Release: true}
+	if d.in.Target.Replicas == 0 {
+		n := max(d.in.Primary.Replicas, 1)
+		d.plan.Target.Replicas = &n
+	}
+	if d.in.LivePodHash != "" {
+		ro.PodHash = d.in.LivePodHash
+		d.ensureServices()
+	}
+	ready := d.canaryServes()
+	if d.overdue(ready) {
+		return d.fail(fmt.Sprintf("the canary did not become ready within %s: %s", d.in.Canary.ProgressDeadline(), d.readiness(d.in.Target, d.in.Services.CanaryReady)))
+	}
+	if !ready {
+		d.wait("CanaryNotReady", "waiting for the canary: %s", d.readiness(d.in.Target, d.in.Services.CanaryReady))
+		return v1beta1.StageScalingUp
+	}
+	if !d.primaryServes(d.in.Promoted.Digest) {
+		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+		return v1beta1.StageScalingUp
+	}
+	if len(d.steps()) == 0 {
+		d.normal("AnalysisSkipped", "Analysis of %s is skipped", d.target())
+		return v1beta1.StagePromoting
+	}
+	d.normal("StartingAnalysis", "Starting canary analysis for %s", d.target())
+	return v1beta1.StagePreparing
+}
+
+// prepare runs the pre-rollout hooks while no user reaches the canary. A failed one counts like a failed check.
+func prepare(d *decision) v1beta1.Stage {
+	if stage, held := d.needCanary(v1beta1.StagePreparing); held {
+		return stage
+	}
+	hooks := d.hooks(v1beta1.HookPreRollout)
+	d.wait("PreRollout", "running %d pre-rollout hooks", len(hooks))
+	switch d.ask(hooks) {
+	case pending:
+		return v1beta1.StagePreparing
+	case failed:
+		return d.countFailure(v1beta1.StagePreparing)
+	}
+	for _, h := range hooks {
+		d.normal("PreRolloutPassed", "Pre-rollout check %s passed", h.Name)
+	}
+	d.ro().Step = 0
+	d.enterStep()
+	return v1beta1.StageAnalysing
+}
+
+// needCanary tells whether the canary's pods are not what the stage needs. A canary that is merely not ready is waited for up to the progress
+// deadline; one that lost all its pods while users are on it is fenced off at once.
+func (d *decision) needCanary(stage v1beta1.Stage) (v1beta1.Stage, bool) {
+	ready := d.canaryServes()
+	switch {
+	case d.st.CanaryWeight > 0 && d.in.Services.CanaryReady == 0:
+		d.warn("CanaryLost", "no pod of %s is ready; its traffic returns to the primary", d.target())
+		d.st.FailedChecks++
+		if int(d.st.FailedChecks) >= d.spec.Analysis.FailureThreshold() {
+			return d.fail("the canary lost all its ready pods"), true
+		}
+		d.ro().Reason = "the canary lost all its ready pods"
+		return v1beta1.StageFencing, true
+	case d.overdue(ready):
+		return d.fail(fmt.Sprintf("the canary was not ready for %s: %s", d.in.Canary.ProgressDeadline(), d.readiness(d.in.Target, d.in.Services.CanaryReady))), true
+	case !ready:
+		d.wait("CanaryNotReady", "waiting for the canary: %s", d.readiness(d.in.Target, d.in.Services.CanaryReady))
+		return stage, true
+	}
+	return "", false
+}
