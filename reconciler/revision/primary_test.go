@@ -1,0 +1,163 @@
+package revision
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+func testCanary() *v1beta1.Canary {
+	return &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web", UID: "c-1"}}
+}
+
+func TestPrimaryReadsCopiesAtEverySite(t *testing.T) {
+	s := take(t, deployment)
+	template, err := PrimaryTemplate(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := canonicalValue(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs, err := ConfigRefs(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, r := range refs {
+		got = append(got, r.Key())
+	}
+	for _, c := range s.Configs {
+		want = append(want, key(c.Kind, c.Copy))
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("references\n got %v\nwant %v", got, want)
+	}
+	if !strings.Contains(string(raw), `{"name":"D","value":"c-env"}`) {
+		t.Error("a plain value that reads like a config's name was rewritten")
+	}
+	if !strings.Contains(string(raw), `"imagePullSecrets":[{"name":"s-pull"}]`) {
+		t.Error("an image pull secret was rewritten")
+	}
+}
+
+// TestPrimaryDiffersOnlyWhereListed undoes the listed rewrites and expects the snapshot's template, unknown fields included.
+func TestPrimaryDiffersOnlyWhereListed(t *testing.T) {
+	s := take(t, deployment)
+	template, err := PrimaryTemplate(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := canonicalValue(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	if n := strings.Count(text, "web-primary"); n != 4 {
+		t.Errorf("%d values were suffixed, want the pod label, two anti-affinity terms and one spread constraint", n)
+	}
+	text = strings.ReplaceAll(text, "web-primary", "web")
+	for _, c := range s.Configs {
+		text = strings.ReplaceAll(text, c.Copy, c.Name)
+	}
+	original, err := decodeTemplate(s.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := object(original, "metadata")
+	dropToolkit(object(meta, "labels"))
+	dropToolkit(object(meta, "annotations"))
+	want, err := canonicalValue(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text != string(want) {
+		t.Errorf("the primary's template is another one\n got %s\nwant %s", text, want)
+	}
+}
+
+func TestPrimaryObject(t *testing.T) {
+	s := take(t, deployment)
+	u, err := PrimaryObject(s, PrimaryOptions{Canary: testCanary(), Replicas: 2, IncludeLabelPrefixes: []string{"te"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.GetName() != "web-primary" || u.GetNamespace() != "prod" || u.GetAnnotations()[AnnotationRevision] != digestOf(t, s) {
+		t.Errorf("identity: %s/%s %v", u.GetNamespace(), u.GetName(), u.GetAnnotations())
+	}
+	if o := metav1.GetControllerOf(u); o == nil || o.Kind != "Canary" || o.UID != "c-1" {
+		t.Errorf("owner %v", o)
+	}
+	labels := u.GetLabels()
+	if labels["app"] != "web-primary" || labels[v1beta1.LabelTracked] != TrackedPrimary || labels["team"] != "shop" || len(labels) != 4 {
+		t.Errorf("labels %v", labels)
+	}
+	spec := object(u.Object, "spec")
+	selector := object(spec, "selector")
+	if m := object(selector, "matchLabels"); m["app"] != "web-primary" || m["tier"] != "front" {
+		t.Errorf("selector %v", selector)
+	}
+	if e := objects(selector, "matchExpressions"); len(e) != 1 || e[0]["key"] != "tier" {
+		t.Errorf("expressions about the rewritten label exclude the primary's own pods: %v", e)
+	}
+	if spec["replicas"] != int64(2) || spec["progressDeadlineSeconds"] != int64(90) || spec["minReadySeconds"] != int64(4) || spec["paused"] != nil {
+		t.Errorf("spec %v", spec)
+	}
+	if object(spec, "strategy")["type"] != "RollingUpdate" {
+		t.Errorf("strategy %v", spec["strategy"])
+	}
+	// Copying panics on numbers that Kubernetes' libraries do not expect.
+	runtime.DeepCopyJSON(u.Object)
+}
+
+func TestPrimaryOfDaemonSet(t *testing.T) {
+	u := parse(t, strings.Replace(deployment, "kind: Deployment", "kind: DaemonSet", 1))
+	if err := unstructured.SetNestedField(u.Object, "true", "spec", "template", "spec", "nodeSelector", scaleToZeroKey); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := Take(u, contentOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := PrimaryObject(s, PrimaryOptions{Canary: testCanary(), Replicas: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := object(p.Object, "spec")
+	if _, ok := spec["replicas"]; ok || p.GetKind() != "DaemonSet" {
+		t.Errorf("a DaemonSet has no replicas: %v", p.Object)
+	}
+	if len(object(object(object(spec, "template"), "spec"), "nodeSelector")) != 0 {
+		t.Error("the primary inherits the target's scale to zero")
+	}
+}
+
+func TestSelectorLabel(t *testing.T) {
+	for _, c := range []struct{ name, workload, want string }{
+		{"first in order", `{"selector":{"matchLabels":{"name":"b","app":"a"}}}`, "app=a"},
+		{"second", `{"selector":{"matchLabels":{"name":"b","x":"y"}}}`, "name=b"},
+		{"none", `{"selector":{"matchLabels":{"x":"y"}}}`, ""},
+		{"no selector", `{}`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, err := FindSelectorLabel([]byte(c.workload), nil)
+			if c.want == "" {
+				if err == nil || !strings.Contains(err.Error(), "app, name, app.kubernetes.io/name") {
+					t.Errorf("got %v, %v, want an error that names the labels", l, err)
+				}
+				return
+			}
+			if got := l.Key + "=" + l.Value; err != nil || got != c.want {
+				t.Errorf("got %s, %v, want %s", got, err, c.want)
+			}
+		})
+	}
+}
