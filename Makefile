@@ -1,0 +1,110 @@
+# Every target is one or two commands that can also be run by hand; whatever needs thought is a Go program.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# The local cluster to work on. Several run side by side under different names.
+CLUSTER ?= sluice
+# Packages with tests that need an API server.
+INTEGRATION = $(shell grep -rl --include='*_test.go' --exclude-dir=e2e '^//go:build integration' . | xargs -r -n1 dirname | sort -u)
+
+KUSTOMIZE := go tool -modfile=e2e/tools/kustomize/go.mod kustomize
+CONTROLLER_GEN := go tool -modfile=e2e/tools/codegen/go.mod controller-gen
+CLUSTER_COMMAND := cd e2e && go run ./cmd/cluster
+
+##@ The two commands to begin with
+
+.PHONY: demo
+demo: manifests ## Roll out a good and a bad version under live traffic on a local cluster (needs root)
+	cd e2e && go run ./cmd/demo
+
+.PHONY: test
+test: unit integration e2e ## Run all tests: unit, integration and end-to-end (needs root for the local cluster)
+
+##@ Tests
+
+.PHONY: unit
+unit: ## Run the tests that need nothing but Go
+	go test ./...
+	cd e2e && go test ./...
+
+.PHONY: integration
+integration: manifests ## Run the tests that need an API server; the first time builds one
+	assets="$$($(CLUSTER_COMMAND) bin kubernetes)"; \
+	KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout=15m -tags=integration $(INTEGRATION)
+
+.PHONY: e2e
+e2e: manifests ## Run the user stories on a local cluster of their own, or on that of E2E_KUBECONFIG
+	cd e2e && go test -count=1 -timeout=45m -tags=e2e -v ./stories/...
+
+.PHONY: lint
+lint: ## Check the style of all code with golangci-lint; the first time builds it
+	lint="$$(go tool -n -modfile=e2e/tools/lint/go.mod golangci-lint)"; \
+	"$$lint" run ./... && cd e2e && "$$lint" run ./...
+
+.PHONY: fmt
+fmt: ## Format all Go code
+	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+.PHONY: vet
+vet: ## Vet all Go code, with the tests of every kind
+	go vet -tags=integration ./...
+	cd e2e && go vet -tags=e2e ./...
+
+##@ Building
+
+.PHONY: build
+build: ## Build the binaries into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+.PHONY: generate
+generate: ## Generate deep copies and CRDs from the API types
+	$(CONTROLLER_GEN) object paths=./api/...
+	$(CONTROLLER_GEN) crd:maxDescLen=160,allowDangerousTypes=true paths=./api/... output:crd:dir=manifests/base/crds
+
+.PHONY: manifests
+manifests: ## Render the manifests into dist/
+	@mkdir -p dist
+	$(KUSTOMIZE) build manifests/base -o dist/install.yaml
+	$(KUSTOMIZE) build manifests/loadtester -o dist/loadtester.yaml
+
+.PHONY: images
+images: ## Build the container images into dist/, as archives for docker load or ctr images import
+	cd e2e && go run ./cmd/image -out ../dist
+
+.PHONY: clean
+clean: ## Remove what was built here; the cache of tools stays
+	rm -rf bin dist
+
+##@ Local cluster (CLUSTER=name chooses one)
+
+.PHONY: cluster-up
+cluster-up: ## Start a local Kubernetes; the first time builds it
+	$(CLUSTER_COMMAND) up -name $(CLUSTER)
+
+.PHONY: cluster-down
+cluster-down: ## Stop the cluster and remove all traces of it
+	$(CLUSTER_COMMAND) down -name $(CLUSTER)
+
+.PHONY: cluster-status
+cluster-status: ## Show how the cluster is
+	$(CLUSTER_COMMAND) status -name $(CLUSTER)
+
+.PHONY: cluster-kubeconfig
+cluster-kubeconfig: ## Print the path of the cluster's kubeconfig
+	@$(CLUSTER_COMMAND) kubeconfig -name $(CLUSTER)
+
+.PHONY: cluster-load
+cluster-load: images ## Load the project's images into the cluster
+	$(CLUSTER_COMMAND) load -name $(CLUSTER)
+
+.PHONY: demo-down
+demo-down: ## Remove the demo's cluster
+	cd e2e && go run ./cmd/demo -down
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
