@@ -80,7 +80,7 @@ func (c Content) copyMeta(namespace string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: namespace,
 		Name:      CopyName(c.Name, c.Digest),
-		Labels:    map[string]string{v1beta1.LabelTracked: TrackedCopy, v1beta1.LabelSnapshot: "true"},
+		Labels:    map[string]string{v1beta1.LabelTracked: v1beta1.TrackedCopy, v1beta1.LabelSnapshot: "true"},
 	}
 }
 

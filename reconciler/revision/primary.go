@@ -145,7 +145,7 @@ func primaryLabels(workload map[string]string, label SelectorLabel, o PrimaryOpt
 	}
 	maps.Copy(out, map[string]string{
 		label.Key:            label.Primary().Value,
-		v1beta1.LabelTracked: TrackedPrimary,
+		v1beta1.LabelTracked: v1beta1.TrackedPrimary,
 		v1beta1.LabelCanary:  LabelValue(o.Canary.Name),
 	})
 	return out

@@ -97,7 +97,7 @@ func TestPrimaryObject(t *testing.T) {
 		t.Errorf("owner %v", o)
 	}
 	labels := u.GetLabels()
-	if labels["app"] != "web-primary" || labels[v1beta1.LabelTracked] != TrackedPrimary || labels["team"] != "shop" || len(labels) != 4 {
+	if labels["app"] != "web-primary" || labels[v1beta1.LabelTracked] != v1beta1.TrackedPrimary || labels["team"] != "shop" || len(labels) != 4 {
 		t.Errorf("labels %v", labels)
 	}
 	spec := object(u.Object, "spec")

@@ -362,7 +362,7 @@ func TestNamesFit(t *testing.T) {
 			t.Errorf("two objects share the name %q", pair[0])
 		}
 	}
-	for _, v := range []string{LabelValue(long), Selector(Target{Kind: "Deployment", Name: long})[LabelTarget]} {
+	for _, v := range []string{LabelValue(long), Selector(Target{Kind: "Deployment", Name: long})[v1beta1.LabelTarget]} {
 		if errs := utilvalidation.IsValidLabelValue(v); len(errs) > 0 {
 			t.Errorf("%q: %v", v, errs)
 		}

@@ -15,26 +15,9 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-// Values of v1beta1.LabelTracked: what a labelled object is to Sluice.
-const (
-	TrackedTarget  = "target"
-	TrackedPrimary = "primary"
-	TrackedConfig  = "config"
-	TrackedCopy    = "copy"
-)
-
-// Labels and annotations of a stored snapshot. Each mark's value is the time at which it was set, in RFC 3339.
-const (
-	// LabelTarget names the workload as <kind>-<name>, shortened when it is longer than a label may be.
-	LabelTarget = "sluice.dev/target"
-	// AnnotationPromoted marks the last good revision. Where several are marked, which only a crash leaves behind, the newest counts.
-	AnnotationPromoted = "sluice.dev/promoted"
-	// AnnotationBaseline marks the revision that served when the Canary was admitted.
-	AnnotationBaseline = "sluice.dev/baseline"
-	// AnnotationChangedBy names the user whose change the snapshot holds, AnnotationTaken is when it was taken.
-	AnnotationChangedBy = "sluice.dev/changed-by"
-	AnnotationTaken     = "sluice.dev/taken"
-)
+// AnnotationTaken on a snapshot is when it was taken, in RFC 3339. So are the marks v1beta1.AnnotationPromoted and v1beta1.AnnotationBaseline; where
+// several snapshots carry one, which only a crash leaves behind, the newest counts.
+const AnnotationTaken = "sluice.dev/taken"
 
 // MaxSize is the size of a snapshot, in bytes, above which it is refused: the API server's own limit for one object, less its metadata.
 const MaxSize = 1 << 20
@@ -65,10 +48,10 @@ func Encode(namespace string, s Snapshot, taken Taken) (*appsv1.ControllerRevisi
 	}
 	annotations := map[string]string{AnnotationTaken: Stamp(taken.At)}
 	if taken.By != "" {
-		annotations[AnnotationChangedBy] = taken.By
+		annotations[v1beta1.AnnotationChangedBy] = taken.By
 	}
 	if taken.Baseline {
-		annotations[AnnotationBaseline] = Stamp(taken.At)
+		annotations[v1beta1.AnnotationBaseline] = Stamp(taken.At)
 	}
 	return &appsv1.ControllerRevision{
 		TypeMeta: metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "ControllerRevision"},
@@ -95,8 +78,8 @@ type Stored struct {
 func Decode(r *appsv1.ControllerRevision) (Stored, error) {
 	out := Stored{
 		Name:     r.Name,
-		Promoted: parseStamp(r.Annotations[AnnotationPromoted]),
-		Baseline: parseStamp(r.Annotations[AnnotationBaseline]),
+		Promoted: parseStamp(r.Annotations[v1beta1.AnnotationPromoted]),
+		Baseline: parseStamp(r.Annotations[v1beta1.AnnotationBaseline]),
 		Taken:    parseStamp(r.Annotations[AnnotationTaken]),
 	}
 	if err := json.Unmarshal(r.Data.Raw, &out.Snapshot); err != nil {
@@ -150,7 +133,7 @@ func ByDigest(snapshots []Stored, digest string) *Stored {
 
 // Selector returns the labels that all snapshots of a target carry.
 func Selector(t Target) map[string]string {
-	return map[string]string{v1beta1.LabelSnapshot: "true", LabelTarget: t.label()}
+	return map[string]string{v1beta1.LabelSnapshot: "true", v1beta1.LabelTarget: t.label()}
 }
 
 func labelsFor(t Target, digest string) map[string]string {
