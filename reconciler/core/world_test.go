@@ -1,0 +1,454 @@
+package core
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// This file is a small model of a cluster: workloads whose pods take time to become ready, a traffic provider that accepts a route late and
+// sends requests by the old weights a little longer, hooks and metrics that answer late, an admission webhook that may be away. It carries
+// plans out as the reconciler does: the status first, then the rest, and may be stopped between any two writes.
+
+// The model's delays. They are ordered as in a real cluster: a route is accepted before the data plane has followed it.
+const (
+	tick        = 100 * time.Millisecond
+	podReady    = 700 * time.Millisecond
+	routeAccept = 300 * time.Millisecond
+	routeLag    = 1500 * time.Millisecond
+	drainTime   = 2 * time.Second
+	answerTime  = 400 * time.Millisecond
+)
+
+type pod struct {
+	revision string
+	readyAt  time.Time
+	lost     bool
+}
+
+type workload struct {
+	exists, held bool
+	template     string
+	replicas     int
+	generation   int64
+	pods         []pod
+}
+
+type split struct {
+	at     time.Time
+	canary int
+}
+
+type world struct {
+	now     time.Time
+	canary  *v1beta1.Canary
+	target  workload
+	primary workload
+	// apex and pin are the Services' selectors.
+	apex Side
+	pin  string
+	// routes are all splits ever written; the last is the object, older ones are still served for a while.
+	routes   []split
+	stored   map[string]bool
+	promoted string
+	baseline string
+	pending  map[string]time.Time
+	verdict  func(Check) v1beta1.Verdict
+	webhook  bool
+	weighted bool
+	log      []string
+	// writes is how many writes are left until the controller is killed; negative for never.
+	writes int
+	// serves holds, for each revision, the first share of users it was given by a canary route, and violations what broke a promise.
+	first      map[string]int
+	violations []string
+	wakeAt     time.Time
+	dirty      bool
+}
+
+func newWorld(spec v1beta1.CanarySpec) *world {
+	c := &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: "test", Generation: 1}, Spec: spec}
+	c.Spec.TargetRef = v1beta1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
+	w := &world{
+		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), canary: c, stored: map[string]bool{}, pending: map[string]time.Time{},
+		verdict: func(Check) v1beta1.Verdict { return v1beta1.VerdictPass }, webhook: true, weighted: true, writes: -1, first: map[string]int{}, dirty: true,
+	}
+	w.target = workload{exists: true, template: "v1", replicas: 2, generation: 1}
+	w.apex = SideTarget
+	w.live()
+	return w
+}
+
+// live makes the pods of a workload that has been there for long.
+func (w *world) live() {
+	for range w.target.replicas {
+		w.target.pods = append(w.target.pods, pod{revision: w.target.template, readyAt: w.now})
+	}
+}
+
+func (w *world) logf(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf("%6.1fs ", w.now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// push is a user's change of the target's template.
+func (w *world) push(template string) {
+	if w.target.template == template || !w.target.exists {
+		return
+	}
+	w.logf("user: pushes %s", template)
+	w.target.template = template
+	w.target.generation++
+	if w.webhook && NeedsHold(w.canary.Status) {
+		w.target.held = true
+	}
+	w.dirty = true
+}
+
+// run moves a workload's pods on by one tick.
+func (w *world) run(wl *workload, roll bool) {
+	if !wl.exists {
+		wl.pods = nil
+		return
+	}
+	if roll {
+		ready := w.ready(wl, wl.template)
+		kept := wl.pods[:0]
+		for _, p := range wl.pods {
+			// Old pods go as new ones become ready.
+			if p.revision != wl.template && ready > 0 {
+				ready--
+				continue
+			}
+			if !p.lost {
+				kept = append(kept, p)
+			}
+		}
+		wl.pods = kept
+		have := 0
+		for _, p := range wl.pods {
+			if p.revision == wl.template {
+				have++
+			}
+		}
+		for ; have < wl.replicas; have++ {
+			wl.pods = append(wl.pods, pod{revision: wl.template, readyAt: w.now.Add(podReady)})
+		}
+	}
+	for len(wl.pods) > wl.replicas && (wl.replicas == 0 || w.ready(wl, wl.template) >= wl.replicas || !roll) {
+		wl.pods = wl.pods[1:]
+	}
+}
+
+func (w *world) ready(wl *workload, revision string) int {
+	n := 0
+	for _, p := range wl.pods {
+		if (revision == "" || p.revision == revision) && !p.readyAt.After(w.now) && !p.lost {
+			n++
+		}
+	}
+	return n
+}
+
+// observe is the gathering.
+func (w *world) observe() Observed {
+	in := Observed{
+		Now: w.now, Canary: w.canary.DeepCopy(), Leaving: w.canary.DeletionTimestamp != nil,
+		Target: w.seen(&w.target), Primary: w.seen(&w.primary), Stored: w.stored,
+		Traffic: Traffic{Weighted: w.weighted, Drain: drainTime}, Answers: map[string]Answer{},
+	}
+	in.Primary.Revision = w.primary.template
+	if w.target.exists {
+		in.Live = &Revision{Digest: w.target.template, Template: w.target.template, Replicas: int32(w.target.replicas)}
+		in.Target.Template = w.target.template
+		if len(w.target.pods) > 0 && !w.target.held {
+			in.LivePodHash = w.target.template
+		}
+	}
+	if w.promoted != "" {
+		in.Promoted = &Revision{Digest: w.promoted, Template: w.promoted, Replicas: 2}
+	}
+	if w.baseline != "" {
+		in.Baseline = &Revision{Digest: w.baseline, Template: w.baseline, Replicas: 2}
+	}
+	in.Services = Services{Ready: true, Apex: w.apex, PinnedHash: w.pin, PrimaryReady: int32(w.ready(&w.primary, ""))}
+	if w.apex == SidePrimary {
+		in.Services.ApexReady = in.Services.PrimaryReady
+	} else {
+		in.Services.ApexOther = int32(w.ready(&w.target, ""))
+	}
+	in.Services.CanaryReady = int32(w.ready(&w.target, w.pin))
+	if w.pin == "" {
+		in.Services.CanaryReady = 0
+		in.Services.CanaryOther = int32(w.ready(&w.target, ""))
+	}
+	if n := len(w.routes); n > 0 {
+		r := w.routes[n-1]
+		in.Route = Route{Exists: true, Canary: r.canary, Primary: 100 - r.canary, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.canary < 0}
+	}
+	for key, at := range w.pending {
+		if !w.now.Before(at) {
+			in.Answers[key] = Answer{}
+		}
+	}
+	return in
+}
+
+func (w *world) seen(wl *workload) Workload {
+	return Workload{
+		Exists: wl.exists, Generation: wl.generation, Current: true, Held: wl.held, Replicas: int32(wl.replicas), Total: int32(len(wl.pods)),
+		Updated: int32(count(wl.pods, wl.template)), Available: int32(w.ready(wl, "")),
+	}
+}
+
+func count(pods []pod, revision string) int {
+	n := 0
+	for _, p := range pods {
+		if p.revision == revision {
+			n++
+		}
+	}
+	return n
+}
+
+// reconcile decides once and carries the plan out.
+func (w *world) reconcile() {
+	in := w.observe()
+	for key := range in.Answers {
+		a := Answer{At: w.now, Verdict: w.verdict(Check{Key: key})}
+		if a.Verdict != v1beta1.VerdictPass {
+			a.Message = "bad"
+		}
+		in.Answers[key] = a
+	}
+	plan := Decide(in)
+	w.wakeAt, w.dirty = time.Time{}, false
+	if plan.RequeueAfter > 0 {
+		w.wakeAt = w.now.Add(plan.RequeueAfter)
+	}
+	if !w.write() {
+		return
+	}
+	w.canary.Status = plan.Status
+	for _, e := range plan.Events {
+		w.logf("%s", e.Message)
+	}
+	for _, act := range []func(Plan){w.doSnapshots, w.doPrimary, w.doServices, w.doRoute, w.doTarget, w.doChecks} {
+		if !w.write() {
+			return
+		}
+		act(plan)
+	}
+}
+
+// write tells whether the controller is still alive for another write; a killed one comes back and decides anew.
+func (w *world) write() bool {
+	if w.writes == 0 {
+		w.logf("controller: killed and restarted")
+		w.writes, w.dirty = -1, true
+		w.pending = map[string]time.Time{}
+		return false
+	}
+	if w.writes > 0 {
+		w.writes--
+	}
+	return true
+}
+
+func (w *world) doSnapshots(p Plan) {
+	if p.Store && w.target.exists && !w.stored[w.target.template] {
+		w.stored[w.target.template], w.dirty = true, true
+	}
+	if p.MarkBaseline != "" && w.stored[p.MarkBaseline] && w.baseline != p.MarkBaseline {
+		w.baseline, w.dirty = p.MarkBaseline, true
+	}
+	if p.MarkPromoted != "" && w.stored[p.MarkPromoted] && w.promoted != p.MarkPromoted {
+		w.promoted, w.dirty = p.MarkPromoted, true
+	}
+}
+
+func (w *world) doPrimary(p Plan) {
+	if p.Primary == nil {
+		return
+	}
+	if !w.stored[p.Primary.Revision] {
+		w.violate("primary of a revision without snapshot: %s", p.Primary.Revision)
+		return
+	}
+	if !w.primary.exists {
+		w.primary = workload{exists: true, template: p.Primary.Revision, replicas: int(p.Primary.Replicas)}
+		w.dirty = true
+	}
+	if w.primary.template != p.Primary.Revision || (p.Primary.Enforce && w.primary.replicas != int(p.Primary.Replicas)) {
+		w.primary.template, w.dirty = p.Primary.Revision, true
+		if p.Primary.Enforce {
+			w.primary.replicas = int(p.Primary.Replicas)
+		}
+	}
+}
+
+func (w *world) doServices(p Plan) {
+	if p.Services == nil {
+		return
+	}
+	if p.Services.Apex != SideUnknown && w.apex != p.Services.Apex {
+		w.apex, w.dirty = p.Services.Apex, true
+	}
+	if w.pin != p.Services.Pin {
+		w.pin, w.dirty = p.Services.Pin, true
+	}
+}
+
+func (w *world) doRoute(p Plan) {
+	if p.Route == nil {
+		return
+	}
+	if p.Route.Primary+p.Route.Canary != 100 {
+		w.violate("P3: weights %d and %d do not sum to 100", p.Route.Primary, p.Route.Canary)
+	}
+	if n := len(w.routes); n == 0 || w.routes[n-1].canary != p.Route.Canary {
+		w.routes = append(w.routes, split{at: w.now, canary: p.Route.Canary})
+		w.logf("route: %d/%d", p.Route.Primary, p.Route.Canary)
+		w.dirty = true
+	}
+}
+
+func (w *world) doTarget(p Plan) {
+	t := p.Target
+	if t == nil {
+		return
+	}
+	if t.Release && w.target.held {
+		w.target.held, w.dirty = false, true
+	}
+	if t.Replicas != nil && w.target.replicas != int(*t.Replicas) {
+		w.target.replicas, w.dirty = int(*t.Replicas), true
+		w.logf("target: scaled to %d", *t.Replicas)
+	}
+	if t.Restore != "" && w.target.template != t.Restore {
+		w.target.template, w.dirty = t.Restore, true
+	}
+}
+
+func (w *world) doChecks(p Plan) {
+	asked := map[string]time.Time{}
+	for _, c := range p.Checks {
+		at, known := w.pending[c.Key]
+		if !known {
+			at = w.now.Add(answerTime)
+		}
+		asked[c.Key] = at
+	}
+	w.pending = asked
+}
+
+func (w *world) violate(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+	w.logf("VIOLATION "+format, args...)
+}
+
+// step lets one tick pass: the cluster moves, promises are checked, and the controller decides if something happened or its time has come.
+func (w *world) step() {
+	before := fmt.Sprint(w.target.pods, w.primary.pods, w.ready(&w.target, ""), w.ready(&w.primary, ""))
+	w.now = w.now.Add(tick)
+	w.run(&w.target, !w.target.held)
+	w.run(&w.primary, true)
+	woken := !w.wakeAt.IsZero() && !w.now.Before(w.wakeAt)
+	answered := false
+	for _, at := range w.pending {
+		answered = answered || (!w.now.Before(at) && w.now.Add(-tick).Before(at))
+	}
+	accepted := len(w.routes) > 0 && w.now.Sub(w.routes[len(w.routes)-1].at) <= 2*routeAccept
+	changed := before != fmt.Sprint(w.target.pods, w.primary.pods, w.ready(&w.target, ""), w.ready(&w.primary, ""))
+	// Decisions may follow one another within a tick, as they do on a watch.
+	for range 20 {
+		if !(w.dirty || woken || answered || accepted || changed) {
+			break
+		}
+		woken, answered, accepted, changed = false, false, false, false
+		w.reconcile()
+		if !w.wakeAt.IsZero() && w.wakeAt.Sub(w.now) <= tick/10 {
+			woken = true
+		}
+	}
+	w.check()
+}
+
+// served are the weights by which requests may still arrive now.
+func (w *world) served() []int {
+	var out []int
+	for i, r := range w.routes {
+		if i+1 == len(w.routes) || w.routes[i+1].at.Add(routeLag).After(w.now) {
+			out = append(out, r.canary)
+		}
+	}
+	return out
+}
+
+// check holds the promises against the world as it is.
+func (w *world) check() {
+	for _, weight := range w.served() {
+		if weight <= 0 {
+			continue
+		}
+		for _, p := range w.target.pods {
+			if p.readyAt.After(w.now) || p.lost || (w.pin != "" && p.revision != w.pin) {
+				continue
+			}
+			if _, seen := w.first[p.revision]; !seen {
+				w.first[p.revision] = weight
+				if steps := w.canary.Spec.Analysis.Steps(); len(steps) > 0 && weight != steps[0] && p.revision != w.promoted {
+					w.violate("P1: revision %s gets its first users at weight %d", p.revision, weight)
+				}
+			}
+		}
+	}
+	if st := w.canary.Status; st.Phase == v1beta1.PhaseSucceeded && st.PromotedRevision != "" && w.primary.exists && st.Rollout == nil && w.primary.template != w.promoted {
+		w.violate("P2: the primary runs %s, promoted was %s", w.primary.template, w.promoted)
+	}
+}
+
+// until steps until cond holds, at most for limit.
+func (w *world) until(limit time.Duration, cond func() bool) bool {
+	for end := w.now.Add(limit); w.now.Before(end); {
+		if cond() {
+			return true
+		}
+		w.step()
+	}
+	return cond()
+}
+
+func (w *world) phase(p v1beta1.CanaryPhase) func() bool {
+	return func() bool { return w.canary.Status.Phase == p && w.canary.Status.Rollout == nil }
+}
+
+// noise does something that users and clusters do.
+func (w *world) noise(r *rand.Rand, revisions []string) {
+	switch r.IntN(9) {
+	case 0, 1, 2:
+		w.push(revisions[r.IntN(len(revisions))])
+	case 3:
+		w.webhook = !w.webhook
+		w.logf("webhook: %v", w.webhook)
+	case 4:
+		w.primary = workload{}
+		w.dirty = true
+		w.logf("user: deletes the primary")
+	case 5:
+		for i := range w.target.pods {
+			w.target.pods[i].lost = true
+		}
+		w.logf("cluster: the target's pods are lost")
+	case 6, 7:
+		w.writes = r.IntN(8)
+	case 8:
+		w.canary.Spec.Suspend = !w.canary.Spec.Suspend
+		w.canary.Generation++
+		w.dirty = true
+		w.logf("user: suspend %v", w.canary.Spec.Suspend)
+	}
+}
