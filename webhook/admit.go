@@ -1,0 +1,92 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/api/validation"
+)
+
+// canaryGate answers requests on Canaries: it refuses what is wrong in itself, and records the baseline of a new target.
+type canaryGate struct {
+	facts    factFinder
+	baseline baseline
+	options  validation.Options
+	// username is Sluice's own.
+	username string
+}
+
+func (g canaryGate) handle(ctx context.Context, req admission.Request) (answer, error) {
+	if req.SubResource != "" || req.UserInfo.Username == g.username {
+		return answer{}, nil
+	}
+	before, err := decode(req.OldObject)
+	if err != nil {
+		return answer{}, fmt.Errorf("old object: %w", err)
+	}
+	after, err := decode(req.Object)
+	if err != nil {
+		return answer{}, fmt.Errorf("object: %w", err)
+	}
+	if after == nil || beingDeleted(after) || sameSpec(before, after) {
+		return answer{}, nil
+	}
+	var canary v1beta1.Canary
+	if err := convert(after, &canary); err != nil {
+		// Once stored, an object that does not decode would end every list and watch of Canaries.
+		return answer{denials: []string{fmt.Sprintf("the Canary cannot be read: %s; give the field a value of the type that the schema names", err)}}, nil
+	}
+	return g.judge(ctx, req, before, &canary)
+}
+
+func (g canaryGate) judge(ctx context.Context, req admission.Request, before *unstructured.Unstructured, canary *v1beta1.Canary) (answer, error) {
+	options := g.options
+	options.Creating = req.Operation == admissionv1.Create
+	if before != nil {
+		var old v1beta1.Canary
+		// An old object that cannot be read is about to be put right; without it the new one is judged by itself.
+		if convert(before, &old) == nil {
+			options.Old = &old
+		}
+	}
+	var err error
+	options.Facts, err = g.facts.find(ctx, canary)
+	denials, warnings := validation.ValidateCanary(canary, options)
+	a := answer{denials: lines("", denials), warnings: lines(warningPrefix, warnings)}
+	if len(a.denials) > 0 || dryRun(req) || !newTarget(options.Old, canary) {
+		return a, err
+	}
+	if kept := g.baseline.record(ctx, canary); kept != nil {
+		a.warnings = append([]string{fmt.Sprintf(
+			warningPrefix+"what serves now could not be recorded; a change made in the next second may count as the first version: %s", kept)}, a.warnings...)
+	}
+	return a, err
+}
+
+// newTarget tells whether the Canary takes up a workload that it did not have before.
+func newTarget(old, canary *v1beta1.Canary) bool {
+	return !leaving(canary) && (old == nil || old.Spec.TargetRef != canary.Spec.TargetRef)
+}
+
+func sameSpec(before, after *unstructured.Unstructured) bool {
+	return before != nil && equality.Semantic.DeepEqual(before.Object["spec"], after.Object["spec"])
+}
+
+func convert(u *unstructured.Unstructured, into any) error {
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
+}
+
+func lines(prefix string, issues []validation.Issue) []string {
+	out := make([]string, 0, len(issues))
+	for _, i := range issues {
+		out = append(out, prefix+i.String())
+	}
+	return out
+}

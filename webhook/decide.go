@@ -1,0 +1,173 @@
+package webhook
+
+import (
+	"bytes"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// Facts are all that a decision about a request on a workload may look at.
+type Facts struct {
+	// Operation is CREATE, UPDATE or DELETE.
+	Operation admissionv1.Operation
+	// Old is the stored object, nil for CREATE. New is the requested one, nil for DELETE.
+	Old, New *unstructured.Unstructured
+	// Own tells that Sluice itself asks.
+	Own bool
+	// Canary is the one whose target the workload is; nil when there is none.
+	Canary *v1beta1.Canary
+	// Hold tells that a change of the template must wait, because pods of the target may hold user traffic.
+	Hold bool
+}
+
+// Outcome is the answer to a request. It never denies: what must not reach users is held instead.
+type Outcome struct {
+	// Rule that made the outcome, one word for logs and metrics.
+	Rule string
+	// Patches bring the requested object to what is wanted; empty leaves it as it is.
+	Patches []Operation
+	// Warnings are lines for the person who asks.
+	Warnings []string
+	// Snapshot asks for the old revision to be stored before the request is answered.
+	Snapshot bool
+}
+
+// rule is one step of the ladder; it returns false to pass the request on.
+type rule struct {
+	name  string
+	apply func(Facts) (Outcome, bool, error)
+}
+
+// ladder is the order in which situations take precedence.
+var ladder = []rule{
+	// Sluice's own writes carry a decision of the reconciler already.
+	{"own", func(f Facts) (Outcome, bool, error) { return Outcome{}, f.Own, nil }},
+	// An object that is going away must be able to go, whatever else is asked of it.
+	{"deleting", func(f Facts) (Outcome, bool, error) {
+		return Outcome{}, beingDeleted(f.Old) || beingDeleted(f.New), nil
+	}},
+	// Labels and holds without a Canary are left over; nobody else would ever take them off.
+	{"untracked", untracked},
+	// Whoever leaves gets the workload back as it is asked for.
+	{"leaving", func(f Facts) (Outcome, bool, error) { return Outcome{}, leaving(f.Canary), nil }},
+	{"create", created},
+	{"delete", deleted},
+	{"update", updated},
+}
+
+// Decide returns the answer to a request on a Deployment. It is a pure function; an error means that an object could not be understood.
+func Decide(f Facts) (Outcome, error) {
+	for _, r := range ladder {
+		out, done, err := r.apply(f)
+		if err != nil {
+			return Outcome{}, fmt.Errorf("%s: %w", r.name, err)
+		}
+		if done {
+			out.Rule = r.name
+			return out, nil
+		}
+	}
+	return Outcome{Rule: "none"}, nil
+}
+
+func untracked(f Facts) (Outcome, bool, error) {
+	if f.Canary != nil {
+		return Outcome{}, false, nil
+	}
+	if f.Operation != admissionv1.Update {
+		return Outcome{}, true, nil
+	}
+	p := newPatch(f.New)
+	if f.New.GetLabels()[v1beta1.LabelTracked] == v1beta1.TrackedTarget {
+		p.dropLabel(v1beta1.LabelTracked)
+	}
+	p.dropLabel(v1beta1.LabelCanary)
+	holdsOf(f).release(p)
+	return Outcome{Patches: p.operations}, true, nil
+}
+
+// created brings a new target to Sluice's attention at once: it is watched by label.
+func created(f Facts) (Outcome, bool, error) {
+	if f.Operation != admissionv1.Create {
+		return Outcome{}, false, nil
+	}
+	p := newPatch(f.New)
+	track(p, f.Canary)
+	return Outcome{Patches: p.operations}, true, nil
+}
+
+func deleted(f Facts) (Outcome, bool, error) {
+	if f.Operation != admissionv1.Delete {
+		return Outcome{}, false, nil
+	}
+	return Outcome{Snapshot: true, Warnings: []string{deletionWarning(f.Canary)}}, true, nil
+}
+
+func updated(f Facts) (Outcome, bool, error) {
+	changed, err := templateChanged(f.Old, f.New)
+	if err != nil {
+		return Outcome{}, false, err
+	}
+	p := newPatch(f.New)
+	// A replace drops labels, and a lost label would blind the gate.
+	track(p, f.Canary)
+	h := holdsOf(f)
+	if f.Hold && (changed || h.old != nil) {
+		digest, err := templateDigest(f.New)
+		if err != nil {
+			return Outcome{}, false, err
+		}
+		h.assert(p, changed, digest)
+	} else {
+		h.settle(p)
+	}
+	out := Outcome{Patches: p.operations, Snapshot: changed}
+	if changed {
+		out.Warnings = []string{changeWarning(f.Canary, f.Hold)}
+	}
+	return out, true, nil
+}
+
+func track(p *patch, c *v1beta1.Canary) {
+	p.label(v1beta1.LabelTracked, v1beta1.TrackedTarget)
+	p.label(v1beta1.LabelCanary, c.Name)
+}
+
+func beingDeleted(u *unstructured.Unstructured) bool {
+	return u != nil && u.GetDeletionTimestamp() != nil
+}
+
+// leaving tells that the Canary is about to give its target back.
+func leaving(c *v1beta1.Canary) bool {
+	return c.DeletionTimestamp != nil || c.Annotations[v1beta1.AnnotationLeave] == "true"
+}
+
+// templateChanged compares the pod templates as the API server stores them: unknown fields count, order and formatting do not.
+func templateChanged(before, after *unstructured.Unstructured) (bool, error) {
+	a, err := revision.TemplateOf(before)
+	if err != nil {
+		return false, err
+	}
+	b, err := revision.TemplateOf(after)
+	if err != nil {
+		return false, err
+	}
+	return !bytes.Equal(a, b), nil
+}
+
+// templateDigest identifies a template without the content of its configs: reading those would cost requests, and a hold needs only to
+// tell one held change from the next.
+func templateDigest(workload *unstructured.Unstructured) (string, error) {
+	bare, _, err := revision.Take(workload, func(revision.ConfigRef) (*revision.Content, error) {
+		return &revision.Content{Shared: true}, nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return bare.Digest()
+}

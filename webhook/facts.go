@@ -1,0 +1,85 @@
+package webhook
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/api/validation"
+)
+
+// lookupBudget bounds the search for missing references, so that time is left for the baseline. What was not looked up is not claimed.
+const lookupBudget = 500 * time.Millisecond
+
+// factFinder gathers what the validation of a Canary depends on. Canaries are admitted seldom, so it reads from the API server: two Canaries
+// of one "kubectl apply -f dir/" are milliseconds apart, less than a cache is behind.
+type factFinder struct {
+	cache  client.Reader
+	live   client.Reader
+	mapper meta.RESTMapper
+}
+
+// find returns the facts. An error comes with the facts that could be found.
+func (f factFinder) find(ctx context.Context, c *v1beta1.Canary) (validation.Facts, error) {
+	peers, err := f.peers(ctx, c)
+	return validation.Facts{Peers: peers, Missing: f.missing(ctx, c)}, err
+}
+
+func (f factFinder) peers(ctx context.Context, c *v1beta1.Canary) ([]validation.Peer, error) {
+	var list v1beta1.CanaryList
+	if err := f.live.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
+		if err := f.cache.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
+			return nil, err
+		}
+	}
+	var peers []validation.Peer
+	for i := range list.Items {
+		if list.Items[i].Name != c.Name {
+			peers = append(peers, validation.PeerOf(&list.Items[i]))
+		}
+	}
+	return peers, nil
+}
+
+// missing returns the references that certainly do not exist. One that may not be read, or not in time, counts as existing.
+func (f factFinder) missing(ctx context.Context, c *v1beta1.Canary) []validation.Reference {
+	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	defer cancel()
+	type object struct{ apiVersion, kind, namespace, name string }
+	exists := map[object]bool{}
+	var out []validation.Reference
+	for _, ref := range validation.References(c) {
+		o := object{ref.APIVersion, ref.Kind, ref.Namespace, ref.Name}
+		if _, asked := exists[o]; !asked {
+			exists[o] = f.exists(ctx, ref)
+		}
+		if !exists[o] {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+func (f factFinder) exists(ctx context.Context, ref validation.Reference) bool {
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	if err != nil || ref.Name == "" {
+		// Validation has a word of its own for these.
+		return true
+	}
+	// The version in a reference may be one that the cluster no longer serves, or never did.
+	mapping, err := f.mapper.RESTMapping(schema.GroupKind{Group: gv.Group, Kind: ref.Kind})
+	if err != nil {
+		return !meta.IsNoMatchError(err)
+	}
+	var object metav1.PartialObjectMetadata
+	object.SetGroupVersionKind(mapping.GroupVersionKind)
+	err = f.live.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &object)
+	return !apierrors.IsNotFound(err)
+}

@@ -1,0 +1,104 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/util/json"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+// Budget is the time within which every request is answered. The webhook configurations allow two seconds; the rest is for the way there and back.
+const Budget = 1500 * time.Millisecond
+
+// answer is what a handler makes of a request.
+type answer struct {
+	patches  []Operation
+	warnings []string
+	// denials refuse the request, one problem each.
+	denials []string
+}
+
+// handler answers one request. An error next to an answer tells that something went wrong on the way, yet the answer stands.
+type handler interface {
+	handle(ctx context.Context, req admission.Request) (answer, error)
+}
+
+// guard stands between the API server and a handler: it bounds the time, survives panics, counts, and turns every failure into "allowed".
+type guard struct {
+	path    string
+	inner   handler
+	metrics *metrics
+	now     func() time.Time
+}
+
+// Handle implements admission.Handler.
+func (g guard) Handle(ctx context.Context, req admission.Request) (resp admission.Response) {
+	start := g.now()
+	outcome := outcomePanicked
+	defer func() {
+		if p := recover(); p != nil {
+			logf.FromContext(ctx).Error(fmt.Errorf("panic: %v", p), "admission handler panicked, the request is allowed", "stack", string(debug.Stack()))
+			resp = allowed(answer{warnings: []string{warningPrefix + "an internal failure kept this request from being looked at; it is allowed, and the controller catches up"}})
+		}
+		dryRun := req.DryRun != nil && *req.DryRun
+		g.metrics.observe(g.path, string(req.Operation), dryRun, outcome, g.now().Sub(start))
+	}()
+	ctx, cancel := context.WithTimeout(ctx, Budget)
+	defer cancel()
+
+	a, err := g.inner.handle(ctx, req)
+	outcome = outcomeOf(a, err)
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "admission request was not handled completely, it is not denied for that")
+		a.warnings = append(a.warnings, warningPrefix+"allowed, but not handled completely: "+err.Error())
+	}
+	if len(a.denials) > 0 {
+		return denied(a)
+	}
+	return allowed(a)
+}
+
+func outcomeOf(a answer, err error) string {
+	switch {
+	case len(a.denials) > 0:
+		return outcomeDenied
+	case err != nil:
+		return outcomeFailed
+	case len(a.patches) > 0:
+		return outcomePatched
+	default:
+		return outcomeAllowed
+	}
+}
+
+func allowed(a answer) admission.Response {
+	resp := admission.Allowed("")
+	resp.Warnings = bounded(a.warnings)
+	if len(a.patches) == 0 {
+		return resp
+	}
+	raw, err := json.Marshal(a.patches)
+	if err != nil {
+		// Operations hold strings, booleans and maps of strings.
+		panic(err)
+	}
+	jsonPatch := admissionv1.PatchTypeJSONPatch
+	resp.Patch, resp.PatchType = raw, &jsonPatch
+	return resp
+}
+
+// denied lists all problems, one per line, so that a person can solve them in one go.
+func denied(a answer) admission.Response {
+	resp := admission.Denied(strings.Join(a.denials, "\n"))
+	resp.Result.Code = http.StatusUnprocessableEntity
+	resp.Result.Reason = "Invalid"
+	resp.Warnings = bounded(a.warnings)
+	return resp
+}

@@ -1,0 +1,87 @@
+package webhook
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Operation is one step of a JSON patch (RFC 6902). A "remove" has no value.
+type Operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+// patch collects the operations that bring an object to what is wanted. What is already so costs no operation, which keeps handlers
+// idempotent and leaves everything else in the object untouched.
+type patch struct {
+	object     *unstructured.Unstructured
+	operations []Operation
+	// made holds the maps that an earlier operation creates.
+	made map[string]bool
+}
+
+func newPatch(object *unstructured.Unstructured) *patch {
+	return &patch{object: object, made: map[string]bool{}}
+}
+
+// label sets a label.
+func (p *patch) label(key, value string) { p.entry("labels", key, value) }
+
+// annotation sets an annotation.
+func (p *patch) annotation(key, value string) { p.entry("annotations", key, value) }
+
+// dropLabel removes a label.
+func (p *patch) dropLabel(key string) { p.drop("labels", key) }
+
+// dropAnnotation removes an annotation.
+func (p *patch) dropAnnotation(key string) { p.drop("annotations", key) }
+
+// entry sets a key of one of metadata's maps, which is created when it is absent or null.
+func (p *patch) entry(field, key, value string) {
+	entries, exists := p.entries(field)
+	if have, ok := entries[key].(string); ok && have == value {
+		return
+	}
+	if !exists && !p.made[field] {
+		p.made[field] = true
+		p.add("/metadata/"+field, map[string]any{key: value})
+		return
+	}
+	p.add("/metadata/"+field+"/"+escape(key), value)
+}
+
+func (p *patch) drop(field, key string) {
+	entries, _ := p.entries(field)
+	if _, ok := entries[key]; ok {
+		p.operations = append(p.operations, Operation{Op: "remove", Path: "/metadata/" + field + "/" + escape(key)})
+	}
+}
+
+func (p *patch) entries(field string) (entries map[string]any, exists bool) {
+	metadata, _ := p.object.Object["metadata"].(map[string]any)
+	entries, exists = metadata[field].(map[string]any)
+	return entries, exists
+}
+
+// pause sets spec.paused. Absent counts as false.
+func (p *patch) pause(paused bool) {
+	if paused != isPaused(p.object) {
+		p.add("/spec/paused", paused)
+	}
+}
+
+// add also replaces, by the definition of JSON patch.
+func (p *patch) add(path string, value any) {
+	p.operations = append(p.operations, Operation{Op: "add", Path: path, Value: value})
+}
+
+// isPaused tells whether a Deployment's rollout is paused.
+func isPaused(workload *unstructured.Unstructured) bool {
+	paused, _, err := unstructured.NestedBool(workload.Object, "spec", "paused")
+	return err == nil && paused
+}
+
+// escape writes a map key as a token of a JSON pointer.
+func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }

@@ -1,0 +1,104 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/api/validation"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// Paths that the webhook configurations name.
+const (
+	PathWorkloads = "/mutate-workloads"
+	PathCanaries  = "/validate-canaries"
+)
+
+// Options configure the handlers.
+type Options struct {
+	// Username is Sluice's own as the API server knows it, such as system:serviceaccount:sluice-system:sluice. Its requests are left alone.
+	// Required.
+	Username string
+	// Validation holds the controller's settings that Canaries are judged by: DefaultProvider and NoCrossNamespaceRefs. Features default to
+	// those of this build; what depends on the request is filled in.
+	Validation validation.Options
+	// Registerer takes the metrics. Default: controller-runtime's registry.
+	Registerer prometheus.Registerer
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// Setup registers the handlers with the manager's webhook server and has the manager's cache hold what they read: Canaries and, if the cache is
+// restricted to them by their label, snapshots. The manager's client must read unstructured and metadata-only objects from the API server or
+// the cache alike; all else is read live. Request bodies are bounded by controller-runtime, at 7 MiB, twice the largest object and more.
+func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
+	if o.Username == "" {
+		return errors.New("the username of Sluice's service account is empty: name it, or Sluice would hold its own changes")
+	}
+	o = o.withDefaults()
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return err
+	}
+	// Replicas that do not lead watch nothing else; the first request must not wait for a list.
+	for _, object := range []client.Object{&v1beta1.Canary{}, &appsv1.ControllerRevision{}} {
+		if _, err := mgr.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watch %T for admission: %w", object, err)
+		}
+	}
+	register(mgr.GetWebhookServer(), o, m, clients{cache: mgr.GetCache(), live: mgr.GetAPIReader(), write: mgr.GetClient()})
+	return nil
+}
+
+// clients are the three ways to the API server.
+type clients struct {
+	cache client.Reader
+	live  client.Reader
+	write client.Client
+}
+
+func register(server webhook.Server, o Options, m *metrics, c clients) {
+	store := snapshots{cache: c.cache, live: c.live, write: c.write, now: o.Now}
+	handlers := map[string]handler{
+		PathWorkloads: workloads{
+			canaries:  canaries{cache: c.cache, live: c.live},
+			snapshots: store,
+			username:  o.Username,
+			needsHold: core.NeedsHold,
+		},
+		PathCanaries: canaryGate{
+			facts:    factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper()},
+			baseline: baseline{snapshots: store, write: c.write},
+			options:  o.Validation,
+			username: o.Username,
+		},
+	}
+	for path, h := range handlers {
+		server.Register(path, &admission.Webhook{Handler: guard{path: path, inner: h, metrics: m, now: o.Now}})
+	}
+}
+
+func (o Options) withDefaults() Options {
+	if o.Registerer == nil {
+		o.Registerer = crmetrics.Registry
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if len(o.Validation.Features.TargetKinds) == 0 {
+		o.Validation.Features = validation.CurrentFeatures()
+	}
+	return o
+}

@@ -1,0 +1,155 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// snapshots stores revisions of targets. Reads of snapshots come from the cache, reads of configs from the API server: only their metadata is
+// ever cached.
+type snapshots struct {
+	cache client.Reader
+	live  client.Reader
+	write client.Writer
+	now   func() time.Time
+}
+
+// keep stores the revision that a workload is at, unless that is known to be stored. In the steady state it asks the API server nothing.
+func (s snapshots) keep(ctx context.Context, c *v1beta1.Canary, workload *unstructured.Unstructured, user string) error {
+	known, err := s.known(ctx, c, workload)
+	if err != nil || known {
+		return err
+	}
+	_, _, err = s.store(ctx, workload, revision.Taken{By: user, At: s.now()})
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		// There is nobody left to restore it for.
+		return nil
+	}
+	return err
+}
+
+// known tells whether the revision is stored. The content of configs is not read for that: the reconciler watches them and says in the
+// Canary's status which revision they make up with the template.
+func (s snapshots) known(ctx context.Context, c *v1beta1.Canary, workload *unstructured.Unstructured) (bool, error) {
+	template, err := revision.TemplateOf(workload)
+	if err != nil {
+		return false, err
+	}
+	digest := c.Status.CurrentRevision
+	if refs, err := revision.ConfigRefs(template); err != nil {
+		return false, err
+	} else if len(refs) == 0 {
+		if digest, err = templateDigest(workload); err != nil {
+			return false, err
+		}
+	}
+	if digest == "" {
+		return false, nil
+	}
+	var object appsv1.ControllerRevision
+	key := types.NamespacedName{Namespace: workload.GetNamespace(), Name: revision.SnapshotName(workload.GetName(), digest)}
+	if err := s.cache.Get(ctx, key, &object); err != nil {
+		// Not found or not readable: storing it again settles which.
+		return false, nil
+	}
+	stored, err := revision.Decode(&object)
+	if err != nil {
+		return false, nil
+	}
+	have, err := revision.Canonical(stored.Template)
+	return err == nil && stored.Target == (revision.Target{Kind: workload.GetKind(), Name: workload.GetName()}) && bytes.Equal(have, template), nil
+}
+
+// store writes the copies of the configs and, last of all, the snapshot that refers to them. What exists already is left as it is; created
+// tells that the snapshot did not.
+func (s snapshots) store(ctx context.Context, workload *unstructured.Unstructured, taken revision.Taken) (object *appsv1.ControllerRevision, created bool, err error) {
+	namespace := workload.GetNamespace()
+	snapshot, contents, err := revision.Take(workload, s.lookup(ctx, namespace))
+	if err != nil {
+		return nil, false, err
+	}
+	object, err = revision.Encode(namespace, snapshot, taken)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, content := range contents {
+		if err := s.storeCopy(ctx, namespace, content); err != nil {
+			return nil, false, err
+		}
+	}
+	err = s.write.Create(ctx, object)
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return nil, false, fmt.Errorf("store snapshot %s: %w", object.Name, err)
+	}
+	return object, err == nil, nil
+}
+
+// lookup reads configs from the API server.
+func (s snapshots) lookup(ctx context.Context, namespace string) revision.Lookup {
+	return func(ref revision.ConfigRef) (*revision.Content, error) {
+		content, err := s.content(ctx, ref.Kind, types.NamespacedName{Namespace: namespace, Name: ref.Name})
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return content, err
+	}
+}
+
+func (s snapshots) content(ctx context.Context, kind revision.Kind, key types.NamespacedName) (*revision.Content, error) {
+	var content revision.Content
+	var err error
+	switch kind {
+	case revision.ConfigMap:
+		var config corev1.ConfigMap
+		if err = s.live.Get(ctx, key, &config); err == nil {
+			content, err = revision.ConfigMapContent(&config)
+		}
+	case revision.Secret:
+		var secret corev1.Secret
+		if err = s.live.Get(ctx, key, &secret); err == nil {
+			content, err = revision.SecretContent(&secret)
+		}
+	default:
+		err = fmt.Errorf("config kind %q is not known", kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &content, nil
+}
+
+// errForeignCopy tells that the name of a copy is taken by an object with other content.
+var errForeignCopy = errors.New("an object of that name with other content exists; rename it")
+
+// storeCopy writes the immutable copy of a config. The name holds only a part of the digest, so an existing object is compared.
+func (s snapshots) storeCopy(ctx context.Context, namespace string, content revision.Content) error {
+	var object client.Object = content.ConfigMapCopy(namespace)
+	if content.Kind == revision.Secret {
+		object = content.SecretCopy(namespace)
+	}
+	err := s.write.Create(ctx, object)
+	if apierrors.IsAlreadyExists(err) {
+		var have *revision.Content
+		have, err = s.content(ctx, content.Kind, client.ObjectKeyFromObject(object))
+		if err == nil && have.Digest != content.Digest {
+			err = errForeignCopy
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("store %s copy %s: %w", content.Kind, object.GetName(), err)
+	}
+	return nil
+}

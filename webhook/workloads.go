@@ -1,0 +1,108 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// workloads answers requests on targets, and on workloads that may become one.
+type workloads struct {
+	canaries  canaries
+	snapshots snapshots
+	// username is Sluice's own.
+	username string
+	// needsHold tells whether a change must be held while a Canary is in a status.
+	needsHold func(v1beta1.CanaryStatus) bool
+}
+
+func (h workloads) handle(ctx context.Context, req admission.Request) (answer, error) {
+	if req.SubResource != "" || req.UserInfo.Username == h.username {
+		return answer{}, nil
+	}
+	facts, err := h.gather(ctx, req)
+	if err != nil {
+		return answer{}, err
+	}
+	out, err := Decide(facts)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{patches: out.Patches, warnings: out.Warnings}
+	if out.Snapshot && !dryRun(req) {
+		if err := h.snapshots.keep(ctx, facts.Canary, facts.Old, req.UserInfo.Username); err != nil {
+			// The hold stands all the same: it is what protects users.
+			return a, fmt.Errorf("the revision before this change is not stored: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// gather decodes the request and finds the workload's Canary.
+func (h workloads) gather(ctx context.Context, req admission.Request) (Facts, error) {
+	before, err := decode(req.OldObject)
+	if err != nil {
+		return Facts{}, fmt.Errorf("old object: %w", err)
+	}
+	after, err := decode(req.Object)
+	if err != nil {
+		return Facts{}, fmt.Errorf("object: %w", err)
+	}
+	f := Facts{Operation: req.Operation, Old: before, New: after}
+	if beingDeleted(before) || beingDeleted(after) {
+		return f, nil
+	}
+	ref := workloadRef{kind: req.Kind.Kind, namespace: req.Namespace, name: nameOf(before, after)}
+	if req.Operation == admissionv1.Create {
+		f.Canary, err = h.canaries.byReference(ctx, ref)
+	} else {
+		f.Canary, err = h.canaries.of(ctx, ref, canaryLabel(before, after))
+	}
+	if f.Canary != nil {
+		f.Hold = h.needsHold(f.Canary.Status)
+	}
+	return f, err
+}
+
+// nameOf returns the name in the objects: the request itself names none when a whole collection is deleted.
+func nameOf(objects ...*unstructured.Unstructured) string {
+	for _, o := range objects {
+		if o != nil {
+			return o.GetName()
+		}
+	}
+	return ""
+}
+
+// canaryLabel is the label of the first object that has it.
+func canaryLabel(objects ...*unstructured.Unstructured) string {
+	for _, o := range objects {
+		if o == nil {
+			continue
+		}
+		if name := o.GetLabels()[v1beta1.LabelCanary]; name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// decode keeps every field. It returns nil for an absent object.
+func decode(raw runtime.RawExtension) (*unstructured.Unstructured, error) {
+	if len(raw.Raw) == 0 {
+		return nil, nil
+	}
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(raw.Raw); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+func dryRun(req admission.Request) bool { return req.DryRun != nil && *req.DryRun }
