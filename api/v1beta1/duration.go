@@ -9,7 +9,7 @@ import (
 // value cannot break the decoding of every object in a list or watch; the schema and admission refuse such values.
 //
 // +kubebuilder:validation:MaxLength=32
-// +kubebuilder:validation:XValidation:rule="self == ” || self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$')",message="not a duration; use for example 30s or 1m"
+// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))*$')",message="not a duration; use for example 30s or 1m"
 type Duration string
 
 // Parse returns the length of time. Empty, unparsable and negative values are errors.

@@ -45,12 +45,12 @@ func (s *CanaryStatus) SetCondition(c Condition, now metav1.Time) bool {
 	return true
 }
 
-// RecordCheck puts a result in front of the checks. It replaces the result of the same check at the same step, cuts the
+// RecordCheck puts a result in front of the checks. It replaces the result of the same check at the same stage and step, cuts the
 // message to MaxCheckMessage and keeps the newest MaxChecks.
 func (s *CanaryStatus) RecordCheck(r CheckResult) {
 	r.Message = cut(r.Message, MaxCheckMessage)
 	rest := slices.DeleteFunc(slices.Clone(s.Checks), func(o CheckResult) bool {
-		return o.Name == r.Name && o.Kind == r.Kind && o.Step == r.Step
+		return o.Name == r.Name && o.Kind == r.Kind && o.Stage == r.Stage && o.Step == r.Step
 	})
 	s.Checks = append([]CheckResult{r}, rest[:min(len(rest), MaxChecks-1)]...)
 }
