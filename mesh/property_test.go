@@ -1,0 +1,191 @@
+package mesh
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// Whatever a Canary asks for and whatever others put into the route: the weights read back are the weights written, explicit and summing to 100,
+// a second rendering changes nothing, and rules of others are all there, in their order.
+func TestReadIsTheInverseOfRender(t *testing.T) {
+	const rounds = 2000
+	for seed := range uint64(rounds) {
+		g := generator{rand.New(rand.NewPCG(seed, 7))}
+		c := g.canary()
+		foreign := g.foreignRules()
+		intent := core.RouteIntent{Canary: g.IntN(101)}
+		intent.Primary = 100 - intent.Canary
+
+		out := render(t, c, g.live(t, c, foreign), intent)
+		if got := (gatewayAPI{}).Read(c, out); got.Primary != intent.Primary || got.Canary != intent.Canary || !got.Exists {
+			t.Fatalf("seed %d: wrote %+v, read %+v from\n%s", seed, intent, got, toYAML(t, out))
+		}
+		if again := render(t, c, out, intent); !equal(again, out) {
+			t.Fatalf("seed %d: a second pass changes\n%s", seed, toYAML(t, out))
+		}
+		checkRules(t, seed, c, out, foreign)
+
+		// The next weight changes the weights and nothing else.
+		next := core.RouteIntent{Primary: intent.Canary, Canary: intent.Primary}
+		moved := render(t, c, out, next)
+		if back := render(t, c, moved, intent); !equal(back, out) {
+			t.Fatalf("seed %d: a weight and back again changes\n%s", seed, toYAML(t, back))
+		}
+		given := leadToApex(c, out)
+		if got := (gatewayAPI{}).Read(c, given); got.Primary != 100 || got.Canary != 0 {
+			t.Fatalf("seed %d: given back, but read %+v from\n%s", seed, got, toYAML(t, given))
+		}
+	}
+}
+
+func render(t *testing.T, c *v1beta1.Canary, live *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
+	t.Helper()
+	out, err := gatewayAPI{}.Render(c, gatewayAPI{}.Objects(c)[0], live, intent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// checkRules holds one rule of the Canary's with explicit weights, and all of the foreign ones.
+func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.Unstructured, foreign []any) {
+	t.Helper()
+	s := servicesOf(c)
+	rules, _, err := unstructured.NestedSlice(out.Object, "spec", "rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others []any
+	owned := 0
+	for _, rule := range mapsIn(rules) {
+		if !s.owned(rule) {
+			others = append(others, rule)
+			continue
+		}
+		owned++
+		sum := int64(0)
+		for _, ref := range mapsIn(rule["backendRefs"]) {
+			weight, explicit := ref["weight"].(int64)
+			if !explicit {
+				t.Fatalf("seed %d: a weight is not explicit: %v", seed, ref)
+			}
+			sum += weight
+		}
+		if sum != 100 {
+			t.Fatalf("seed %d: weights sum to %d", seed, sum)
+		}
+	}
+	if owned != 1 || !equal(others, foreign) {
+		t.Fatalf("seed %d: %d rules of the Canary's, others %v; want one, others %v", seed, owned, others, foreign)
+	}
+}
+
+// generator makes up Canaries and routes.
+type generator struct{ *rand.Rand }
+
+func (g generator) maybe() bool { return g.IntN(2) == 0 }
+
+func (g generator) canary() *v1beta1.Canary {
+	c := &v1beta1.Canary{}
+	c.Namespace, c.Name, c.UID = "test", "podinfo", "1"
+	c.Spec.TargetRef.Name = "podinfo"
+	s := &c.Spec.Service
+	s.Port = 1 + g.Int32N(65535)
+	if g.maybe() {
+		s.Name = "web"
+	}
+	for i := range 1 + g.IntN(3) {
+		s.GatewayRefs = append(s.GatewayRefs, gatewayv1.ParentReference{Name: gatewayv1.ObjectName(fmt.Sprint("gw", i))})
+	}
+	for i := range g.IntN(3) {
+		s.Hosts = append(s.Hosts, fmt.Sprintf("h%d.example.com", i))
+	}
+	for range g.IntN(4) {
+		s.Match = append(s.Match, g.match())
+	}
+	g.traffic(s)
+	return c
+}
+
+func (g generator) match() v1beta1.HTTPMatch {
+	m := v1beta1.HTTPMatch{URI: &v1beta1.StringMatch{Prefix: fmt.Sprint("/p", g.IntN(9))}, Headers: map[string]v1beta1.StringMatch{}}
+	if g.maybe() {
+		m.URI = nil
+	}
+	for i := range g.IntN(5) {
+		m.Headers[fmt.Sprint("x-", i)] = v1beta1.StringMatch{Regex: "a.*"}
+	}
+	if g.maybe() {
+		m.QueryParams = map[string]v1beta1.StringMatch{"a": {Exact: "1"}, "b": {Exact: "2"}, "c": {Regex: "3"}}
+	}
+	return m
+}
+
+// traffic fills in what is not about matching.
+func (g generator) traffic(s *v1beta1.CanaryService) {
+	if g.maybe() {
+		s.Timeout = v1beta1.Duration(fmt.Sprintf("%dms", g.IntN(200000)))
+	}
+	if g.maybe() {
+		s.Headers = &v1beta1.HeaderOperations{Request: &v1beta1.HeaderOperation{Add: map[string]string{"b": "1", "a": "2", "c": "3"}}}
+	}
+	if g.maybe() {
+		s.Rewrite = &v1beta1.HTTPRewrite{URI: "/new"}
+	}
+	if g.maybe() {
+		s.CorsPolicy = &v1beta1.CorsPolicy{AllowOrigin: []string{"https://a.example.com"}}
+	}
+	if g.maybe() {
+		s.Mirror = []gatewayv1.HTTPRequestMirrorFilter{{BackendRef: gatewayv1.BackendObjectReference{Name: "shadow"}}}
+	}
+}
+
+// foreignRules are rules that no Canary may touch: to other Services, to a namesake in another namespace, without a backend.
+func (g generator) foreignRules() []any {
+	var out []any
+	for i := range g.IntN(4) {
+		rule := map[string]any{
+			"name":    fmt.Sprint("foreign-", i),
+			"matches": []any{map[string]any{"path": map[string]any{"type": "Exact", "value": fmt.Sprint("/f", i)}}},
+		}
+		switch g.IntN(3) {
+		case 0:
+			rule["backendRefs"] = []any{map[string]any{"kind": "Service", "name": "other", "port": int64(80), "weight": int64(g.IntN(5))}}
+		case 1:
+			rule["backendRefs"] = []any{map[string]any{"kind": "Service", "name": "web-canary", "namespace": "elsewhere", "port": int64(80)}}
+		default:
+			rule["filters"] = []any{map[string]any{"type": "RequestRedirect"}}
+		}
+		out = append(out, rule)
+	}
+	return out
+}
+
+// live puts the foreign rules into a route, which may hold an old rule of the Canary's anywhere among them; nil when there is nothing to hold.
+func (g generator) live(t *testing.T, c *v1beta1.Canary, foreign []any) *unstructured.Unstructured {
+	t.Helper()
+	if len(foreign) == 0 && g.maybe() {
+		return nil
+	}
+	rules := append([]any{}, foreign...)
+	if g.maybe() {
+		old, err := routeSpec(c, core.RouteIntent{Primary: 40, Canary: 60})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := g.IntN(len(rules) + 1)
+		rules = append(rules[:at:at], append(listOf(old["rules"]), rules[at:]...)...)
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+		"metadata": map[string]any{"name": "any", "namespace": "test"},
+		"spec":     map[string]any{"rules": rules, "hostnames": []any{"old.example.com"}},
+	}}
+}

@@ -1,0 +1,65 @@
+package mesh
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/mesh/capability"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// Provider renders and reads the objects of one traffic provider. Its methods are pure: they reach for no client and no clock, and change
+// nothing that is passed to them.
+type Provider interface {
+	// Objects lists what the provider keeps for a Canary, in the order of writing. The last one carries the weights. Empty when the
+	// provider needs nothing but the Services.
+	Objects(c *v1beta1.Canary) []Object
+
+	// Render returns o as it ought to be for intent. existing is the object as it is, nil when it is missing; what others put there
+	// survives. Of metadata only name and namespace are the provider's business. Errors name the field of the Canary, its value and the
+	// way out.
+	//
+	// With intent.ViaApex and an existing object, all that a Canary's split ever touched leads to the apex Service and nothing else
+	// changes. This must succeed whatever the Canary says, because an application is given back by it.
+	Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstructured, intent core.RouteIntent) (*unstructured.Unstructured, error)
+
+	// Read reports the split in carrier, the object that carries the weights. It is nil for a provider without objects.
+	Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route
+}
+
+// Object identifies an object of a provider in the Canary's namespace.
+type Object struct {
+	Kind schema.GroupVersionKind
+	Name string
+}
+
+func (o Object) String() string { return o.Kind.Kind + " " + o.Name }
+
+// implementations are the providers by their canonical names in the capability table.
+func implementations() map[string]Provider {
+	return map[string]Provider{
+		"kubernetes":    kubernetes{},
+		"gatewayapi:v1": gatewayAPI{},
+	}
+}
+
+// lookup finds a provider by its spelling in field. There is no fallback: a misspelt provider is an error that names those accepted.
+func lookup(field, spelling string) (Provider, capability.Provider, error) {
+	able, known := capability.Lookup(spelling)
+	impl, built := implementations()[able.Name]
+	if known && built {
+		return impl, able, nil
+	}
+	fault := "is unknown"
+	if known {
+		fault = "is not available in this version"
+	}
+	accepted := slices.Sorted(maps.Keys(implementations()))
+	return nil, capability.Provider{}, fmt.Errorf("%s: traffic provider %q %s; use one of: %s", field, spelling, fault, strings.Join(accepted, ", "))
+}

@@ -1,0 +1,209 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// callTimeout bounds one method of Router: a few calls to the API server, or the first fill of a cache.
+const callTimeout = 15 * time.Second
+
+// Router reads and writes the routes of Canaries. It keeps no state and may be used concurrently.
+type Router struct {
+	client   client.Client
+	fallback string
+}
+
+// New returns a Router for Canaries without spec.provider set to use the provider named by fallback; with an empty fallback each Canary must
+// name its own. A fallback that is not an available provider is an error.
+//
+// Objects are read as unstructured: for reads to be free, the cache of the client must serve these (client.CacheOptions.Unstructured).
+func New(c client.Client, fallback string) (*Router, error) {
+	if fallback != "" {
+		if _, _, err := lookup("the default provider", fallback); err != nil {
+			return nil, err
+		}
+	}
+	return &Router{client: c, fallback: fallback}, nil
+}
+
+// spelling returns the provider that a Canary uses, and the field that says so.
+func (r *Router) spelling(c *v1beta1.Canary) (field, value string) {
+	if c.Spec.Provider == "" && r.fallback != "" {
+		return "the default provider", r.fallback
+	}
+	return "spec.provider", c.Spec.Provider
+}
+
+func (r *Router) provider(c *v1beta1.Canary) (Provider, error) {
+	p, _, err := lookup(r.spelling(c))
+	return p, err
+}
+
+// Traffic tells what the Canary's provider can do. The error of an unknown provider names those accepted.
+func (r *Router) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
+	_, able, err := lookup(r.spelling(c))
+	if err != nil {
+		return core.Traffic{}, err
+	}
+	return core.Traffic{Weighted: able.Splits, Drain: able.Drain}, nil
+}
+
+// Watches lists the kinds whose changes concern the Canary's route. Its objects carry the label sluice.dev/canary with the Canary's name, or are
+// owned by it.
+func (r *Router) Watches(c *v1beta1.Canary) ([]schema.GroupVersionKind, error) {
+	p, err := r.provider(c)
+	if err != nil {
+		return nil, err
+	}
+	var kinds []schema.GroupVersionKind
+	for _, o := range p.Objects(c) {
+		if !slices.Contains(kinds, o.Kind) {
+			kinds = append(kinds, o.Kind)
+		}
+	}
+	return kinds, nil
+}
+
+// Read reports the route as it is. A missing object is a Route that does not exist; a kind that the cluster does not know is a Route with a
+// Problem. Errors are those of the API server, and of an unknown provider.
+func (r *Router) Read(ctx context.Context, c *v1beta1.Canary) (core.Route, error) {
+	p, err := r.provider(c)
+	if err != nil {
+		return core.Route{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+
+	var carrier *unstructured.Unstructured
+	objects := p.Objects(c)
+	for _, o := range objects {
+		carrier, err = r.get(ctx, c, o)
+		if meta.IsNoMatchError(err) {
+			return core.Route{Problem: missingKind(o)}, nil
+		}
+		if err != nil {
+			return core.Route{}, err
+		}
+	}
+	if carrier == nil && len(objects) > 0 {
+		return core.Route{}, nil
+	}
+	route := p.Read(c, carrier)
+	if carrier != nil {
+		route.Version = carrier.GetResourceVersion()
+	}
+	return route, nil
+}
+
+// Write brings the route to intent and tells whether anything had to change. Weights that do not sum to 100 are refused.
+//
+// A route that is not at intent.Version, or changes while it is written, is a conflict (apierrors.IsConflict): read and decide again.
+func (r *Router) Write(ctx context.Context, c *v1beta1.Canary, intent core.RouteIntent) (changed bool, err error) {
+	p, err := r.provider(c)
+	if err != nil {
+		return false, err
+	}
+	if intent.Primary < 0 || intent.Canary < 0 || intent.Primary+intent.Canary != 100 {
+		return false, fmt.Errorf("a split of %d to the primary and %d to the canary does not sum to 100", intent.Primary, intent.Canary)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+
+	objects := p.Objects(c)
+	for i, o := range objects {
+		version := ""
+		if i == len(objects)-1 {
+			version = intent.Version
+		}
+		wrote, err := r.bring(ctx, c, p, o, intent, version)
+		changed = changed || wrote
+		if err != nil {
+			return changed, err
+		}
+	}
+	return changed, nil
+}
+
+// bring writes one object if it differs from what it ought to be.
+func (r *Router) bring(ctx context.Context, c *v1beta1.Canary, p Provider, o Object, intent core.RouteIntent, version string) (bool, error) {
+	existing, err := r.get(ctx, c, o)
+	if meta.IsNoMatchError(err) {
+		return false, fmt.Errorf("%s: %w", missingKind(o), err)
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := unchangedSince(o, existing, version); err != nil {
+		return false, err
+	}
+	if err := refuseOthers(c, o, existing); err != nil {
+		return false, err
+	}
+	desired, err := p.Render(c, o, existing, intent)
+	if err != nil {
+		return false, err
+	}
+	claim(desired, c, existing == nil)
+	if existing == nil {
+		return true, r.create(ctx, o, desired)
+	}
+	return r.patch(ctx, o, existing, desired)
+}
+
+// GiveBack lets the application go on without Sluice: its routes lead to the apex Service, and nothing marks them as the Canary's or has them
+// deleted with it. Objects of all providers are looked for, because the Canary's provider may have changed since it wrote them. Doing it twice is
+// the same as once. Conflicts are errors as in Write.
+func (r *Router) GiveBack(ctx context.Context, c *v1beta1.Canary) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+
+	all := implementations()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		objects := all[name].Objects(c)
+		// What carries the weights comes first, so that no rule is left without what it refers to.
+		slices.Reverse(objects)
+		for _, o := range objects {
+			if err := r.giveBack(ctx, c, all[name], o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o Object) error {
+	existing, err := r.get(ctx, c, o)
+	if meta.IsNoMatchError(err) {
+		return nil
+	}
+	if err != nil || existing == nil {
+		return err
+	}
+	if refuseOthers(c, o, existing) != nil {
+		return nil
+	}
+	desired, err := p.Render(c, o, existing, core.RouteIntent{Primary: 100, ViaApex: true})
+	if err != nil {
+		return err
+	}
+	if !claimed(existing, c) && equality.Semantic.DeepEqual(existing.Object, desired.Object) {
+		// Somebody else's object that has the apex Service's name by chance.
+		return nil
+	}
+	release(desired, c)
+	_, err = r.patch(ctx, o, existing, desired)
+	return err
+}

@@ -1,0 +1,87 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// fieldManager is the name under which the API server notes what Sluice wrote.
+const fieldManager = client.FieldOwner("sluice")
+
+// get returns the object, nil when it is missing. The error of an unknown kind satisfies meta.IsNoMatchError.
+func (r *Router) get(ctx context.Context, c *v1beta1.Canary, o Object) (*unstructured.Unstructured, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(o.Kind)
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: o.Name}, u)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read %s in namespace %s: %w", o, c.Namespace, err)
+	}
+	return u, nil
+}
+
+// missingKind says what to do about a kind that the cluster does not know.
+func missingKind(o Object) string {
+	return fmt.Sprintf("the cluster does not know %s of %s; install the provider's CRDs or choose another spec.provider", o.Kind.Kind, o.Kind.GroupVersion())
+}
+
+// create writes a new object. One that appeared in the meantime is a conflict: it must be looked at before anything is written over it.
+func (r *Router) create(ctx context.Context, o Object, desired *unstructured.Unstructured) error {
+	err := r.client.Create(ctx, desired, fieldManager)
+	if apierrors.IsAlreadyExists(err) {
+		return conflict(o, errors.New("it was created in the meantime"))
+	}
+	if err != nil {
+		return fmt.Errorf("create %s in namespace %s: %w", o, desired.GetNamespace(), err)
+	}
+	return nil
+}
+
+// patch writes what differs between existing and desired, if anything, and tells whether the stored object changed.
+//
+// It is a merge patch and not server-side apply, because it must also take away what others wrote: an owner reference left by another
+// controller would have the route deleted with the Canary, and an apply cannot remove a field that somebody else owns. It carries only the
+// difference, so nothing that the cache left out is lost, and the version that was read, so nothing is written over a newer object.
+func (r *Router) patch(ctx context.Context, o Object, existing, desired *unstructured.Unstructured) (bool, error) {
+	if equality.Semantic.DeepEqual(existing.Object, desired.Object) {
+		return false, nil
+	}
+	err := r.client.Patch(ctx, desired, client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{}), fieldManager)
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, conflict(o, errors.New("it was deleted in the meantime"))
+	case err != nil:
+		return false, fmt.Errorf("write %s in namespace %s: %w", o, existing.GetNamespace(), err)
+	}
+	// A field that this cluster's version of the kind does not have is dropped by the API server; then nothing has changed.
+	return desired.GetResourceVersion() != existing.GetResourceVersion(), nil
+}
+
+// unchangedSince returns a conflict when existing is not at version; an empty version accepts any.
+func unchangedSince(o Object, existing *unstructured.Unstructured, version string) error {
+	switch {
+	case version == "":
+		return nil
+	case existing == nil:
+		return conflict(o, errors.New("it was deleted in the meantime"))
+	case existing.GetResourceVersion() != version:
+		return conflict(o, fmt.Errorf("it is at version %s, the decision was made on %s", existing.GetResourceVersion(), version))
+	}
+	return nil
+}
+
+func conflict(o Object, cause error) error {
+	plural, _ := meta.UnsafeGuessKindToResource(o.Kind)
+	return apierrors.NewConflict(plural.GroupResource(), o.Name, cause)
+}
