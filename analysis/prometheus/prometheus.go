@@ -116,7 +116,7 @@ func (c *Client) authenticate(secret map[string][]byte) error {
 func (c *Client) Query(ctx context.Context, query string) (float64, error) {
 	value, err := c.query(ctx, query)
 	if err != nil {
-		return 0, fmt.Errorf("prometheus %s, query %q: %w", httpx.Origin(c.endpoint), httpx.OneLine(query, shownQuery), err)
+		return 0, fmt.Errorf("prometheus %s: %w (query %q)", httpx.Origin(c.endpoint), err, httpx.OneLine(query, shownQuery))
 	}
 	return value, nil
 }
@@ -186,8 +186,8 @@ func (c *Client) refusal(resp *http.Response) error {
 	case code == http.StatusTooManyRequests:
 		remedy = "; the server limits requests, lengthen the analysis interval"
 	}
-	return fmt.Errorf("HTTP %d %s: %s%s", resp.StatusCode, http.StatusText(resp.StatusCode),
-		httpx.OneLine(c.redact(detail), shownDetail), remedy)
+	return fmt.Errorf("HTTP %d %s%s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), remedy,
+		httpx.OneLine(c.redact(detail), shownDetail))
 }
 
 // redact takes credentials out of text that a server may have repeated.
@@ -250,7 +250,7 @@ func single(result json.RawMessage) (float64, error) {
 		}
 		return sample(vector[0].Value)
 	default:
-		return 0, fmt.Errorf("%d series answer, such as %s and %s, but one value is needed; aggregate them, for example with sum()",
+		return 0, fmt.Errorf("%d series answer but one value is needed; aggregate them, for example with sum(): %s, %s, ...",
 			len(vector), labels(vector[0].Metric), labels(vector[1].Metric))
 	}
 }

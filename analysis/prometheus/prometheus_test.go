@@ -87,9 +87,9 @@ func TestQueryErrors(t *testing.T) {
 		"no body":            {204, ``, []string{"not Prometheus' JSON"}, false},
 		"oversized":          {200, vector(value("1")) + strings.Repeat(" ", 1<<20), []string{"too large", "aggregate"}, false},
 		"bad query":          {400, `{"status":"error","errorType":"bad_data","error":"parse error: unexpected end"}`, []string{"HTTP 400 Bad Request", "bad_data: parse error: unexpected end"}, false},
-		"not signed in":      {401, "who\nare you", []string{"HTTP 401 Unauthorized: who are you", "secretRef"}, false},
+		"not signed in":      {401, "who\nare you", []string{"HTTP 401 Unauthorized; check the credentials", ": who are you"}, false},
 		"not there":          {404, "404 page not found", []string{"HTTP 404", "check the address"}, false},
-		"too many":           {429, "slow down", []string{"HTTP 429 Too Many Requests: slow down", "lengthen"}, false},
+		"too many":           {429, "slow down", []string{"HTTP 429 Too Many Requests; ", ": slow down", "lengthen"}, false},
 		"broken":             {500, strings.Repeat("x", 1<<20), []string{"HTTP 500 Internal Server Error: xxx"}, false},
 		"bad gateway, empty": {502, "", []string{"HTTP 502 Bad Gateway"}, false},
 	}
