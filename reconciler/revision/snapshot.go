@@ -55,14 +55,15 @@ func (e *MissingConfigError) Error() string {
 // for a change.
 type Lookup func(ConfigRef) (*Content, error)
 
-// Take returns the snapshot of a Deployment or DaemonSet, and the contents that must be stored as copies before it. It fails with a
-// *MissingConfigError where a needed config does not exist, and with the lookup's error where one could not be read.
+// Take returns the snapshot of a Deployment or DaemonSet, and the contents that must be stored as copies before it. A nil lookup leaves all
+// configs out of the revision. It fails with a *MissingConfigError where a needed config does not exist, and with the lookup's error where
+// one could not be read.
 func Take(workload *unstructured.Unstructured, lookup Lookup) (Snapshot, []Content, error) {
 	s, err := fromWorkload(workload)
 	if err != nil {
 		return Snapshot{}, nil, err
 	}
-	if TrackingDisabled(workload.GetAnnotations()) {
+	if lookup == nil || TrackingDisabled(workload.GetAnnotations()) {
 		return s, nil, nil
 	}
 	refs, err := ConfigRefs(s.Template)
@@ -136,6 +137,15 @@ func (s Snapshot) Digest() (string, error) {
 		configs[k] = v
 	}
 	return digest(map[string]any{"template": template, "configs": configs})
+}
+
+// TemplateDigest identifies the template alone.
+func (s Snapshot) TemplateDigest() (string, error) {
+	template, err := decodeTemplate(s.Template)
+	if err != nil {
+		return "", err
+	}
+	return digest(template)
 }
 
 // ConfigDigests returns the digests of the configs by key.

@@ -68,8 +68,8 @@ func Encode(namespace string, s Snapshot, taken Taken) (*appsv1.ControllerRevisi
 // Stored is a snapshot as read back, with its digest computed anew.
 type Stored struct {
 	Snapshot
-	// Name of the object, and the digest of what it holds.
-	Name, Digest string
+	// Name of the object, the digest of what it holds, and that of its template alone.
+	Name, Digest, TemplateDigest string
 	// Promoted and Baseline are the times of the marks; zero without the mark. Taken is when the snapshot was taken.
 	Promoted, Baseline, Taken time.Time
 }
@@ -93,6 +93,9 @@ func Decode(r *appsv1.ControllerRevision) (Stored, error) {
 		return Stored{}, fmt.Errorf("snapshot %s: %w", r.Name, err)
 	}
 	out.Digest = d
+	if out.TemplateDigest, err = out.Snapshot.TemplateDigest(); err != nil {
+		return Stored{}, fmt.Errorf("snapshot %s: %w", r.Name, err)
+	}
 	return out, nil
 }
 
