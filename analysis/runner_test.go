@@ -20,6 +20,7 @@ type lab struct {
 	*analysis.Runner
 	t        *testing.T
 	mu       sync.Mutex
+	order    []string                 // canary/key, as started
 	calls    map[string]int           // by canary/key
 	running  map[string]int           // by canary
 	most     map[string]int           // by canary
@@ -60,6 +61,7 @@ func (l *lab) hold(id string) (release func()) {
 func (l *lab) check(ctx context.Context, req check.Request) check.Result {
 	id := req.Canary.Name + "/" + req.Key
 	l.mu.Lock()
+	l.order = append(l.order, id)
 	l.calls[id]++
 	call := l.calls[id]
 	l.running[req.Canary.Name]++
@@ -195,9 +197,10 @@ func TestCanariesTakeTurns(t *testing.T) {
 	l.start()
 	release()
 	l.await("b", "0")
-	<-l.notified // a/0
-	if n := <-l.notified; n != named("b") {
-		t.Errorf("after one check of a comes one of %s, want b", n.Name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.order[0] != "a/0" || l.order[1] != "b/0" {
+		t.Errorf("started %v, want a/0, b/0 and then the rest of a", l.order)
 	}
 }
 

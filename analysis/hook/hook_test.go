@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,18 +146,18 @@ func TestSendRequest(t *testing.T) {
 	}
 }
 
-// stepThrough moves the clock over each pause as soon as the sender waits in it.
-func stepThrough(t *testing.T, clock *clocktesting.FakeClock, done <-chan error, pauses ...time.Duration) error {
+// stepThrough moves the clock over each pause as soon as the sender waits in it. The sender must stay in it to its last moment.
+func stepThrough(t *testing.T, clock *clocktesting.FakeClock, done <-chan error, calls func() int, pauses ...time.Duration) error {
 	t.Helper()
 	for i, pause := range pauses {
-		waitFor(t, done, clock.HasWaiters)
+		waitFor(t, done, fmt.Sprintf("pause %d begins", i), clock.HasWaiters)
 		clock.Step(pause - time.Nanosecond)
-		if !clock.HasWaiters() {
+		if !clock.HasWaiters() || calls() != i+1 {
 			t.Fatalf("pause %d is shorter than %s", i, pause)
 		}
 		clock.Step(time.Nanosecond)
-		if clock.HasWaiters() {
-			t.Fatalf("pause %d is longer than %s", i, pause)
+		if i < len(pauses)-1 {
+			waitFor(t, done, fmt.Sprintf("pause %d ends after %s", i, pause), func() bool { return calls() == i+2 })
 		}
 	}
 	select {
@@ -168,15 +169,15 @@ func stepThrough(t *testing.T, clock *clocktesting.FakeClock, done <-chan error,
 	}
 }
 
-func waitFor(t *testing.T, done <-chan error, condition func() bool) {
+func waitFor(t *testing.T, done <-chan error, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for tick := time.Tick(time.Millisecond); !condition(); {
 		select {
 		case err := <-done:
-			t.Fatalf("the call ended early: %v", err)
+			t.Fatalf("the call ended before this: %s: %v", what, err)
 		case <-deadline:
-			t.Fatal("the condition never holds")
+			t.Fatalf("never: %s", what)
 		case <-tick:
 		}
 	}
@@ -216,7 +217,7 @@ func TestRetries(t *testing.T) {
 			}
 			sender, clock := newSender()
 			call := hook.Call{Name: "gate", URL: server.URL, Retries: tt.retries, IdempotencyKey: "k"}
-			err := stepThrough(t, clock, send(t.Context(), sender, call), tt.pauses...)
+			err := stepThrough(t, clock, send(t.Context(), sender, call), server.calls, tt.pauses...)
 			var refused *hook.Refused
 			switch {
 			case tt.status == 0 && err != nil:
@@ -242,7 +243,7 @@ func TestContextEndsPauses(t *testing.T) {
 	cause := errors.New("the rollout is over")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := send(ctx, sender, hook.Call{Name: "gate", URL: server.URL, Retries: 5})
-	waitFor(t, done, clock.HasWaiters)
+	waitFor(t, done, "a pause", clock.HasWaiters)
 	cancel(cause)
 	err := <-done
 	var refused *hook.Refused
@@ -253,16 +254,16 @@ func TestContextEndsPauses(t *testing.T) {
 
 func TestTimeoutOfAnAttempt(t *testing.T) {
 	release := make(chan struct{})
-	var calls sync.Map
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		calls.Store(r, true)
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		calls.Add(1)
 		<-release
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(release) })
 	sender, clock := newSender()
 	call := hook.Call{Name: "slow", URL: server.URL + "/secret-path", Timeout: 20 * time.Millisecond, Retries: 1}
-	err := stepThrough(t, clock, send(t.Context(), sender, call), time.Second)
+	err := stepThrough(t, clock, send(t.Context(), sender, call), func() int { return int(calls.Load()) }, time.Second)
 	if err == nil || !strings.Contains(err.Error(), `hook "slow" could not be called after 2 attempts: no answer within 20ms`) {
 		t.Errorf("error %v", err)
 	}
@@ -273,10 +274,8 @@ func TestTimeoutOfAnAttempt(t *testing.T) {
 	if errors.As(err, &refused) {
 		t.Error("silence is taken for a refusal")
 	}
-	n := 0
-	calls.Range(func(any, any) bool { n++; return true })
-	if n != 2 {
-		t.Errorf("%d calls, want 2", n)
+	if calls.Load() != 2 {
+		t.Errorf("%d calls, want 2", calls.Load())
 	}
 }
 
