@@ -67,7 +67,7 @@ func (d *decision) leftRoute() bool {
 	ro, r := d.ro(), d.in.Route
 	drain := leaveDrain
 	if d.in.Traffic.Weighted && r.Exists {
-		d.plan.Route = &RouteIntent{Primary: 100, ViaApex: true}
+		d.plan.Route = &RouteIntent{Primary: 100, ViaApex: true, Version: r.Version}
 		drain = max(drain, d.in.Traffic.Drain)
 		if !r.ViaApex || (!r.Accepted && r.Problem == "") {
 			ro.ConvergedAt = nil

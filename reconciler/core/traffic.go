@@ -19,7 +19,7 @@ func (d *decision) putInForce(weight int32) {
 		}
 	}
 	if d.in.Traffic.Weighted {
-		d.plan.Route = &RouteIntent{Primary: 100 - int(weight), Canary: int(weight)}
+		d.plan.Route = &RouteIntent{Primary: 100 - int(weight), Canary: int(weight), Version: d.in.Route.Version}
 	}
 }
 
