@@ -181,7 +181,7 @@ func (r *Runner) enlist(l *lane) {
 
 // dispatch starts what may start, one check per lane and turn. The lock is held.
 func (r *Runner) dispatch() {
-	for r.ctx != nil && !r.ended && r.active < r.o.Concurrency && len(r.ready) > 0 {
+	for r.ctx != nil && !r.ended && r.ctx.Err() == nil && r.active < r.o.Concurrency && len(r.ready) > 0 {
 		l := r.ready[0]
 		r.ready = r.ready[1:]
 		l.ready = false
