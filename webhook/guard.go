@@ -94,9 +94,13 @@ func allowed(a answer) admission.Response {
 	return resp
 }
 
-// denied lists all problems, one per line, so that a person can solve them in one go.
+// denied lists all problems, one per line, so that a person can solve them in one go. The API server puts its own words before the first line.
 func denied(a answer) admission.Response {
-	resp := admission.Denied(strings.Join(a.denials, "\n"))
+	message := a.denials[0]
+	if n := len(a.denials); n > 1 {
+		message = fmt.Sprintf("%d problems\n%s", n, strings.Join(a.denials, "\n"))
+	}
+	resp := admission.Denied(message)
 	resp.Result.Code = http.StatusUnprocessableEntity
 	resp.Result.Reason = "Invalid"
 	resp.Warnings = bounded(a.warnings)

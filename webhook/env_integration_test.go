@@ -1,0 +1,233 @@
+//go:build integration
+
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/api/validation"
+)
+
+// own is the user that the shipped conditions exclude.
+const own = "system:serviceaccount:sluice-system:sluice"
+
+// world is the API server with the shipped configurations and a webhook server that answers them, shared by all tests: each uses a namespace of
+// its own.
+var world struct {
+	config *rest.Config
+	scheme *runtime.Scheme
+	// admin is a person with all rights; sluice is the user whose requests are left alone.
+	admin, sluice client.Client
+	warnings      *recorder
+	metrics       *prometheus.Registry
+	// requests counts what the webhook process asks of the API server, watches aside.
+	requests atomic.Int64
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run the integration tests with `make test`, which builds an API server for them")
+		os.Exit(1)
+	}
+	logf.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	world.scheme = runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(world.scheme))
+	utilruntime.Must(v1beta1.AddToScheme(world.scheme))
+	env := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "manifests", "base", "crds")},
+		ErrorIfCRDPathMissing: true,
+		WebhookInstallOptions: envtest.WebhookInstallOptions{Paths: []string{filepath.Join("..", "manifests", "base", "webhook")}},
+	}
+	config, err := env.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "start the API server:", err)
+		return 1
+	}
+	defer func() {
+		if err := env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the API server:", err)
+		}
+	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	defer func() {
+		cancel()
+		<-stopped
+	}()
+	if err := serve(ctx, config, env.WebhookInstallOptions, stopped); err != nil {
+		fmt.Fprintln(os.Stderr, "serve the webhook:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// serve runs the webhook server as the shipped service account and prepares the clients. It closes stopped when the server has ended.
+func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInstallOptions, stopped chan<- struct{}) error {
+	world.config = config
+	world.warnings = &recorder{}
+	world.metrics = prometheus.NewRegistry()
+	var err error
+	if world.admin, err = clientFor("admin"); err != nil {
+		return err
+	}
+	if world.sluice, err = clientFor(own); err != nil {
+		return err
+	}
+	asSluice := as(own)
+	asSluice.WarningHandler = rest.NoWarnings{}
+	asSluice.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next} })
+	mgr, err := ctrl.NewManager(asSluice, ctrl.Options{
+		Scheme:  world.scheme,
+		Metrics: server.Options{BindAddress: "0"},
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&appsv1.ControllerRevision{}: {Label: labels.SelectorFromSet(labels.Set{v1beta1.LabelSnapshot: "true"})},
+		}},
+		WebhookServer: webhook.NewServer(webhook.Options{
+			Host: install.LocalServingHost, Port: install.LocalServingPort, CertDir: install.LocalServingCertDir,
+			TLSOpts: []func(*tls.Config){},
+		}),
+	})
+	if err != nil {
+		return err
+	}
+	options := Options{Username: own, Registerer: world.metrics, Validation: validation.Options{DefaultProvider: "kubernetes"}}
+	if err := Setup(ctx, mgr, options); err != nil {
+		return err
+	}
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		return err
+	}
+	mgr.GetWebhookServer().Register("/panic", &admission.Webhook{Handler: guard{path: "/panic", inner: panicking{}, metrics: m, now: time.Now}})
+	go func() {
+		defer close(stopped)
+		if err := mgr.Start(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "manager:", err)
+		}
+	}()
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		return fmt.Errorf("the cache did not synchronise")
+	}
+	check := mgr.GetWebhookServer().StartedChecker()
+	return poll(ctx, 20*time.Second, func() error { return check(nil) })
+}
+
+// as returns a configuration that acts as a user with all rights.
+func as(user string) *rest.Config {
+	c := rest.CopyConfig(world.config)
+	c.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}
+	c.QPS = -1
+	return c
+}
+
+func clientFor(user string) (client.Client, error) {
+	c := as(user)
+	c.WarningHandler = world.warnings
+	return client.New(c, client.Options{Scheme: world.scheme})
+}
+
+// counter counts the requests of the webhook process.
+type counter struct{ next http.RoundTripper }
+
+func (c counter) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Query().Get("watch") == "" {
+		world.requests.Add(1)
+	}
+	return c.next.RoundTrip(req)
+}
+
+// panicking is a handler with a defect.
+type panicking struct{}
+
+func (panicking) handle(context.Context, admission.Request) (answer, error) { panic("a defect") }
+
+// poll tries until check passes, and returns its last error.
+func poll(ctx context.Context, limit time.Duration, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-ticker.C:
+		}
+	}
+}
+
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	if err := poll(t.Context(), 15*time.Second, check); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// namespace creates a namespace named after the test.
+func namespace(t *testing.T) string {
+	t.Helper()
+	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	if err := world.admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// calls is how often a path was asked.
+func calls(t *testing.T, path string) (n float64) {
+	t.Helper()
+	families, err := world.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "sluice_admission_requests_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "path" && l.GetValue() == path {
+					n += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return n
+}
