@@ -29,7 +29,7 @@ const callTimeout = 20 * time.Second
 func startServer(t *testing.T) client.Client {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("KUBEBUILDER_ASSETS is not set, so there is no kube-apiserver to test against; run `make integration`")
+		t.Fatal("KUBEBUILDER_ASSETS is not set, so there is no kube-apiserver to test against; run these tests with `make integration`")
 	}
 	env := &envtest.Environment{
 		CRDDirectoryPaths:     []string{"../../manifests/base/crds"},
@@ -59,6 +59,7 @@ func TestCRDs(t *testing.T) {
 	c := startServer(t)
 	t.Run("accept", func(t *testing.T) { acceptCorpus(t, c) })
 	t.Run("refuse", func(t *testing.T) { refuseContradictions(t, c) })
+	t.Run("refuse as Flagger does", func(t *testing.T) { refuseAlike(t, c) })
 	t.Run("variants", func(t *testing.T) { acceptVariants(t, c) })
 	t.Run("status", func(t *testing.T) { keepStatus(t, c) })
 }
@@ -121,6 +122,51 @@ func refuseContradictions(t *testing.T, c client.Client) {
 				if !strings.Contains(err.Error(), text) {
 					t.Errorf("error %q does not say %q", err, text)
 				}
+			}
+		})
+	}
+}
+
+// refuseAlike holds what both schemas refuse.
+func refuseAlike(t *testing.T, c client.Client) {
+	for name, x := range map[string]struct{ kind, patch, says string }{
+		"unknown provider":     {"", `{spec: {provider: istioo}}`, `supported values: "apisix", "appmesh"`},
+		"no steps":             {"", `{spec: {analysis: {stepWeight: null}}}`, "set exactly one of iterations"},
+		"two kinds of steps":   {"", `{spec: {analysis: {iterations: 3}}}`, "set exactly one of iterations"},
+		"no interval":          {"", `{spec: {analysis: {interval: null}}}`, "spec.analysis.interval: Required value"},
+		"no threshold":         {"", `{spec: {analysis: {threshold: null}}}`, "spec.analysis.threshold: Required value"},
+		"no analysis":          {"", `{spec: {analysis: null}}`, "spec.analysis: Required value"},
+		"interval of no unit":  {"", `{spec: {analysis: {interval: "30"}}}`, "not a duration"},
+		"empty interval":       {"", `{spec: {analysis: {interval: ""}}}`, "spec.analysis.interval"},
+		"kind of target":       {"", `{spec: {targetRef: {kind: Pod}}}`, "targetRef.kind must be Deployment, DaemonSet or Service"},
+		"kind of ingress":      {"", `{spec: {ingressRef: {apiVersion: v1, kind: Service, name: a}}}`, "ingressRef.kind must be Ingress"},
+		"kind of autoscaler":   {"", `{spec: {autoscalerRef: {apiVersion: v1, kind: A, name: a}}}`, "autoscalerRef.kind must be"},
+		"type of webhook":      {"", `{spec: {analysis: {webhooks: [{name: a, url: "http://a", type: x}]}}}`, "supported values"},
+		"severity of alert":    {"", `{spec: {analysis: {alerts: [{name: a, severity: loud, providerRef: {name: a}}]}}}`, "supported values"},
+		"cookie without name":  {"", `{spec: {analysis: {sessionAffinity: {maxAge: 5}}}}`, "cookieName: Required value"},
+		"two comparisons":      {"", `{spec: {service: {match: [{uri: {exact: /a, prefix: /b}}]}}}`, "spec.service.match[0].uri"},
+		"two balancers":        {"", `{spec: {service: {trafficPolicy: {loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}}}}}`, "keep one"},
+		"two hashes":           {"", `{spec: {service: {trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, httpHeaderName: a}}}}}}`, "keep one"},
+		"mirror without port":  {"", `{spec: {service: {mirror: [{backendRef: {name: a}}]}}}`, "Must have port for Service reference"},
+		"alert of two sources": {"AlertProvider", `{spec: {secretRef: {name: a}}}`, "set exactly one of address and secretRef"},
+		"alert of no source":   {"AlertProvider", `{spec: {address: null}}`, "set exactly one of address and secretRef"},
+		"unknown chat":         {"AlertProvider", `{spec: {type: irc}}`, "supported values"},
+		"unknown metrics API":  {"MetricTemplate", `{spec: {provider: {type: excel}}}`, "supported values"},
+		"template of no query": {"MetricTemplate", `{spec: {query: null}}`, "spec.query: Required value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), callTimeout)
+			defer cancel()
+			o, err := contradiction.Contradiction{Kind: x.kind, Patch: generic(t, []byte(x.patch))}.Object()
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Create(ctx, &unstructured.Unstructured{Object: o}, client.DryRunAll)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), x.says) {
+				t.Errorf("error %q does not say %q", err, x.says)
 			}
 		})
 	}

@@ -218,6 +218,8 @@ type LoadBalancer struct {
 }
 
 // ConsistentHash chooses a host by one property of the request.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.httpHeaderName), has(self.httpCookie), has(self.useSourceIp), has(self.httpQueryParameterName)].filter(x, x).size() <= 1",message="consistentHash has more than one of httpHeaderName, httpCookie, useSourceIp and httpQueryParameterName; keep one"
 type ConsistentHash struct {
 	// +optional
 	HTTPHeaderName string `json:"httpHeaderName,omitempty"`
