@@ -31,6 +31,9 @@ const (
 	StageLeaving Stage = "Leaving"
 )
 
+// MaxRolloutReason bounds RolloutStatus.Reason, in characters.
+const MaxRolloutReason = 1024
+
 // RolloutStatus carries the intent of a rollout across restarts of the controller.
 type RolloutStatus struct {
 	// ID of the rollout, unique among those of the Canary.

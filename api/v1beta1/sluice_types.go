@@ -119,6 +119,8 @@ type SluiceStatus struct {
 const (
 	MaxChecks       = 32
 	MaxCheckMessage = 256
+	// MaxCheckValue bounds CheckResult.Value and Threshold, in characters.
+	MaxCheckValue = 64
 )
 
 // CheckKind says what a check asked.

@@ -41,7 +41,7 @@ func providers() []Provider {
 		},
 		gatewayAPI("gatewayapi:v1", "v1", Strategies{
 			Canary: true, ABTesting: true, BlueGreen: true, MirrorBlueGreen: true, SessionAffinity: true, PrimaryCookie: true,
-		}, Strategies{Canary: true}),
+		}, Strategies{Canary: true, BlueGreen: true}),
 		gatewayAPI("gatewayapi:v1beta1", "v1beta1", Strategies{
 			Canary: true, ABTesting: true, BlueGreen: true, MirrorBlueGreen: true, SessionAffinity: true,
 		}, Strategies{}),

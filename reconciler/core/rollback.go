@@ -7,7 +7,7 @@ import (
 // fail ends the rollout as failed: the verdict stands at once, what follows is the way back.
 func (d *decision) fail(why string) v1beta1.Stage {
 	ro := d.ro()
-	ro.Reason = why
+	ro.Reason = cut(why, v1beta1.MaxRolloutReason)
 	d.st.FailedRevision = ro.Revision
 	d.warn("RollingBack", "Rolling back %s.%s %s", d.in.Canary.Name, d.in.Canary.Namespace, why)
 	d.setPhase(v1beta1.PhaseFailed)

@@ -50,9 +50,17 @@ func advance(d *decision) bool {
 // rollout moves the rollout to a stage, with fresh clocks and a new round of checks. What is in force stays in force.
 func (d *decision) rollout(stage v1beta1.Stage, reason string) {
 	ro := d.ro()
-	ro.Stage, ro.StageSince, ro.Reason = stage, d.now(), reason
+	ro.Stage, ro.StageSince, ro.Reason = stage, d.now(), cut(reason, v1beta1.MaxRolloutReason)
 	ro.NextCheckAt, ro.UnreadySince = nil, nil
 	ro.Attempt++
+}
+
+// cut shortens text to at most n characters.
+func cut(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return text
 }
 
 // settle waits until the change has stayed as it is for a while.
