@@ -26,11 +26,7 @@ type situation struct {
 // readSituation reads testdata/<provider>/<name>.in.yaml.
 func readSituation(t *testing.T, provider, name string) situation {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("testdata", provider, name+".in.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	docs := strings.Split(string(raw), "\n---\n")
+	docs := strings.Split(readFile(t, filepath.Join("testdata", provider, name+".in.yaml")), "\n---\n")
 	s := situation{canary: &v1beta1.Canary{}}
 	if err := yaml.UnmarshalStrict([]byte(docs[0]), s.canary); err != nil {
 		t.Fatalf("%s: %v", name, err)
@@ -153,4 +149,13 @@ func toYAML(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
 }

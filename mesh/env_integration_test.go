@@ -1,0 +1,217 @@
+//go:build integration
+
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// patience bounds how long a cache may take to show what was written.
+const patience = 30 * time.Second
+
+// world is the API server that all tests share; each uses a namespace of its own.
+var world struct {
+	config *rest.Config
+	// admin reads and writes directly, cached reads through a cache as the controller does.
+	admin, cached client.Client
+	// writes counts the requests of cached that are not reads.
+	writes atomic.Int64
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set, so there is no kube-apiserver to test against; run `make integration`")
+		os.Exit(1)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	env := &envtest.Environment{}
+	config, err := env.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "start the API server:", err)
+		return 1
+	}
+	defer func() {
+		if err := env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the API server:", err)
+		}
+	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := connect(ctx, config); err != nil {
+		fmt.Fprintln(os.Stderr, "prepare the tests:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// connect makes the clients, and installs Gateway API once it was seen what the router says without it.
+func connect(ctx context.Context, config *rest.Config) error {
+	world.config = config
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return err
+	}
+	var err error
+	if world.admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	counted := rest.CopyConfig(config)
+	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return countWrites{next} })
+	store, err := cache.New(counted, cache.Options{Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields()})
+	if err != nil {
+		return err
+	}
+	go func() { _ = store.Start(ctx) }()
+	if world.cached, err = client.New(counted, client.Options{Scheme: scheme, Cache: &client.CacheOptions{Reader: store, Unstructured: true}}); err != nil {
+		return err
+	}
+	if err := withoutGatewayAPI(ctx); err != nil {
+		return err
+	}
+	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	if err != nil {
+		return fmt.Errorf("find the module of Gateway API: %w", err)
+	}
+	crds := filepath.Join(strings.TrimSpace(string(module)), "config", "crd", "standard")
+	_, err = envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true})
+	return err
+}
+
+// withoutGatewayAPI holds that a missing kind is a problem of the route and not an error, that nothing can be written then, and that leaving works.
+// It runs first because kinds are not taken out of an API server again.
+func withoutGatewayAPI(ctx context.Context) error {
+	r, c := &Router{client: world.cached}, plainCanary()
+	c.Namespace = "default"
+	route, err := r.Read(ctx, c)
+	if err != nil || route.Exists || route.Accepted || !strings.Contains(route.Problem, "the cluster does not know HTTPRoute of gateway.networking.k8s.io/v1; install") {
+		return fmt.Errorf("without the CRD: read %+v, %w", route, err)
+	}
+	if changed, err := r.Write(ctx, c, core.RouteIntent{Primary: 100}); changed || err == nil || !strings.Contains(err.Error(), "install the provider's CRDs") {
+		return fmt.Errorf("without the CRD: write %v, %w", changed, err)
+	}
+	if err := r.GiveBack(ctx, c); err != nil {
+		return fmt.Errorf("without the CRD: %w", err)
+	}
+	return nil
+}
+
+type countWrites struct{ next http.RoundTripper }
+
+func (t countWrites) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method != http.MethodGet {
+		world.writes.Add(1)
+	}
+	return t.next.RoundTrip(req)
+}
+
+// stage is a namespace of a test's own with a router and a Canary in it.
+type stage struct {
+	*testing.T
+	router *Router
+	canary *v1beta1.Canary
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mesh-"}}
+	if err := world.admin.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	c := plainCanary()
+	c.Namespace, c.UID = ns.Name, "11111111-1111-1111-1111-111111111111"
+	r, err := New(world.cached, "gatewayapi:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &stage{T: t, router: r, canary: c}
+}
+
+// create stores a route given as YAML, as somebody else.
+func (s *stage) create(u *unstructured.Unstructured, who string) {
+	s.Helper()
+	u.SetNamespace(s.canary.Namespace)
+	u.SetResourceVersion("")
+	if err := world.admin.Create(s.Context(), u, client.FieldOwner(who)); err != nil {
+		s.Fatal(err)
+	}
+	s.synced()
+}
+
+// live reads the route from the API server.
+func (s *stage) live() *unstructured.Unstructured {
+	s.Helper()
+	o := gatewayAPI{}.Objects(s.canary)[0]
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(o.Kind)
+	if err := world.admin.Get(s.Context(), client.ObjectKey{Namespace: s.canary.Namespace, Name: o.Name}, u); err != nil {
+		s.Fatal(err)
+	}
+	return u
+}
+
+// synced waits until the cache shows what the API server holds, and returns what the router reads then.
+func (s *stage) synced() core.Route {
+	s.Helper()
+	want := s.live().GetResourceVersion()
+	var route core.Route
+	err := wait.PollUntilContextTimeout(s.Context(), 10*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		var err error
+		route, err = s.router.Read(ctx, s.canary)
+		return route.Version == want, err
+	})
+	if err != nil {
+		s.Fatalf("the cache does not show version %s: %+v, %v", want, route, err)
+	}
+	return route
+}
+
+// write brings the route to a split and waits for the cache.
+func (s *stage) write(primary, canary int) core.Route {
+	s.Helper()
+	if _, err := s.router.Write(s.Context(), s.canary, core.RouteIntent{Primary: primary, Canary: canary}); err != nil {
+		s.Fatal(err)
+	}
+	return s.synced()
+}
+
+// settled holds that writing the same split again changes nothing and sends nothing.
+func (s *stage) settled(intent core.RouteIntent) {
+	s.Helper()
+	version, requests := s.live().GetResourceVersion(), world.writes.Load()
+	changed, err := s.router.Write(s.Context(), s.canary, intent)
+	if err != nil || changed {
+		s.Errorf("writing %+v again: changed %v, %v", intent, changed, err)
+	}
+	if now := s.live().GetResourceVersion(); now != version {
+		s.Errorf("writing %+v again moved version %s to %s", intent, version, now)
+	}
+	if sent := world.writes.Load() - requests; sent != 0 {
+		s.Errorf("writing %+v again sent %d requests", intent, sent)
+	}
+}
