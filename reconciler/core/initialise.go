@@ -68,14 +68,16 @@ func (d *decision) initialised(good *Revision) bool {
 	return true
 }
 
-// firstGood is the revision that the first primary runs: the last good one of an earlier life (a restored cluster), else what served when the
-// Canary was admitted, else what serves now.
+// firstGood is the revision that the first primary runs: what served when the Canary was admitted, else the last good one of an earlier life
+// (a restored cluster), else what serves now. An earlier life left no primary behind if it was ended by force; then the target has served on
+// its own, and what it is now counts.
 func (d *decision) firstGood() *Revision {
+	aloneSince := !d.in.Primary.Exists && d.in.Target.Replicas > 0 && d.in.Target.Available > 0
 	switch {
-	case d.in.Promoted != nil:
-		return d.in.Promoted
 	case d.in.Baseline != nil:
 		return d.in.Baseline
+	case d.in.Promoted != nil && !aloneSince:
+		return d.in.Promoted
 	default:
 		return d.in.Live
 	}

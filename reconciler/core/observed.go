@@ -31,7 +31,7 @@ type Observed struct {
 	LivePodHash string
 	// Promoted is the last good revision, as its stored snapshot says; nil before the first one.
 	Promoted *Revision
-	// Baseline is the revision that served when the Canary was admitted; nil where no snapshot was taken then.
+	// Baseline is the revision that served when the Canary was admitted; nil where no snapshot was taken then, or a promotion came later.
 	Baseline *Revision
 	// Stored holds the digests of all revisions whose snapshot, config copies included, is stored.
 	Stored map[string]bool
