@@ -91,3 +91,8 @@ const copyDigest = 8
 func CopyName(config, digest string) string {
 	return shorten(config, "-primary-"+digest[:min(copyDigest, len(digest))])
 }
+
+// IsCopyOf tells whether name is one that CopyName gives to a copy of config.
+func IsCopyOf(name, config string) bool {
+	return len(name) > copyDigest && CopyName(config, name[len(name)-copyDigest:]) == name
+}

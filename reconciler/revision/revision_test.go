@@ -370,6 +370,9 @@ func TestNamesFit(t *testing.T) {
 	if LabelValue("web") != "web" || CopyName("cfg", "0123456789abcdef") != "cfg-primary-01234567" {
 		t.Error("short names must stay readable")
 	}
+	if !IsCopyOf(CopyName(long, d), long) || IsCopyOf(CopyName("cfg", d), "cf") || IsCopyOf("cfg", "cfg") {
+		t.Error("a copy is not recognised by its name")
+	}
 }
 
 func TestPodHash(t *testing.T) {

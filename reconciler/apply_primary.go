@@ -1,0 +1,138 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-dev/sluice/reconciler/core"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// applyPrimary makes the primary run the revision that the plan names, from its stored snapshot.
+func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan) error {
+	if plan.Primary == nil {
+		return nil
+	}
+	s := revision.ByDigest(w.snapshots, plan.Primary.Revision)
+	if s == nil {
+		return fmt.Errorf("the snapshot of revision %s is not stored", plan.Primary.Revision)
+	}
+	want, err := revision.PrimaryObject(s.Snapshot, revision.PrimaryOptions{
+		SelectorLabels:       r.SelectorLabels,
+		IncludeLabelPrefixes: r.IncludeLabelPrefixes,
+		Canary:               w.canary,
+		Replicas:             plan.Primary.Replicas,
+	})
+	if err != nil {
+		return err
+	}
+	if w.primary == nil {
+		if err := r.create(ctx, want); err != nil {
+			return err
+		}
+		w.primary = want
+		return nil
+	}
+	next := mergePrimary(w.primary, want, plan.Primary)
+	if r.settled.is(w.primary, next) {
+		return nil
+	}
+	changed, err := r.patch(ctx, w.primary, next)
+	if err != nil {
+		return err
+	}
+	if changed {
+		r.settled.note(want, next)
+	}
+	w.primary = next
+	return nil
+}
+
+// mergePrimary returns the existing primary with what Sluice owns as it ought to be. The selector cannot be changed and stays; so do the
+// metadata of others and, unless the plan enforces them, the replicas.
+func mergePrimary(existing, want *unstructured.Unstructured, intent *core.PrimaryIntent) *unstructured.Unstructured {
+	next := existing.DeepCopy()
+	spec, _ := next.Object["spec"].(map[string]any)
+	wanted, _ := want.DeepCopy().Object["spec"].(map[string]any)
+	for field, value := range wanted {
+		if field == "selector" || (field == "replicas" && !intent.Enforce) {
+			continue
+		}
+		spec[field] = value
+	}
+	delete(spec, "paused")
+	next.SetLabels(with(next.GetLabels(), want.GetLabels()))
+	next.SetAnnotations(with(next.GetAnnotations(), want.GetAnnotations()))
+	own(next, want.GetOwnerReferences()[0])
+	return next
+}
+
+// own sets the controlling owner reference, in place of one to the same Canary before it was restored from a backup.
+func own(o *unstructured.Unstructured, ref metav1.OwnerReference) {
+	refs := o.GetOwnerReferences()
+	for i := range refs {
+		if isCanary(refs[i]) {
+			refs[i] = ref
+			o.SetOwnerReferences(refs)
+			return
+		}
+	}
+	o.SetOwnerReferences(append(refs, ref))
+}
+
+func with(base, more map[string]string) map[string]string {
+	out := maps.Clone(base)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, more)
+	return out
+}
+
+// settled remembers, for each primary, that what the API server made of a write is as close to what was wanted as it gets: a default of a newer
+// Kubernetes, or a mutating webhook of others, may add to the template each time. Without it each reconcile would write again. The zero value is
+// empty; a restart costs one write that changes nothing.
+type settled struct {
+	mu   sync.Mutex
+	last map[types.UID]outcome
+}
+
+// outcome is what was asked for and what became of it.
+type outcome struct{ want, got any }
+
+// note stores the outcome of a write.
+func (s *settled) note(want, got *unstructured.Unstructured) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		s.last = map[types.UID]outcome{}
+	}
+	s.last[got.GetUID()] = outcome{want: templateOf(want), got: templateOf(got)}
+}
+
+// is tells whether existing differs from next only by what the last write of the same template came to.
+func (s *settled) is(existing, next *unstructured.Unstructured) bool {
+	s.mu.Lock()
+	o, ok := s.last[existing.GetUID()]
+	s.mu.Unlock()
+	if !ok || !equality.Semantic.DeepEqual(o.want, templateOf(next)) || !equality.Semantic.DeepEqual(o.got, templateOf(existing)) {
+		return false
+	}
+	same := next.DeepCopy()
+	if err := unstructured.SetNestedField(same.Object, o.got, "spec", "template"); err != nil {
+		return false
+	}
+	return equality.Semantic.DeepEqual(existing.Object, same.Object)
+}
+
+func templateOf(u *unstructured.Unstructured) any {
+	t, _, _ := unstructured.NestedFieldCopy(u.Object, "spec", "template")
+	return t
+}

@@ -1,0 +1,192 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// applySnapshots stores the live revision and moves the marks. Where only copies of a stored revision are missing, and the live configs still
+// hold their content, they are made again without being asked for.
+func (r *Reconciler) applySnapshots(ctx context.Context, w *world, plan core.Plan) error {
+	stored := false
+	if w.live != nil {
+		known := revision.ByDigest(w.snapshots, w.observed.Live.Digest) != nil
+		if whole := w.observed.Stored[w.observed.Live.Digest]; !whole && (plan.Store || known) {
+			if err := r.store(ctx, w); err != nil {
+				return err
+			}
+			stored = true
+		}
+	}
+	for _, m := range []struct{ annotation, digest string }{
+		{v1beta1.AnnotationBaseline, plan.MarkBaseline},
+		{v1beta1.AnnotationPromoted, plan.MarkPromoted},
+	} {
+		marked, err := r.mark(ctx, w, m.annotation, m.digest)
+		if err != nil {
+			return err
+		}
+		stored = stored || marked
+	}
+	if !stored {
+		return nil
+	}
+	return r.sweep(ctx, w)
+}
+
+// store writes the copies of all configs and then, because its existence says that they are there, the manifest.
+func (r *Reconciler) store(ctx context.Context, w *world) error {
+	for _, c := range w.contents {
+		if err := r.storeCopy(ctx, w.canary.Namespace, c); err != nil {
+			return err
+		}
+	}
+	if revision.ByDigest(w.snapshots, w.observed.Live.Digest) != nil {
+		return nil
+	}
+	o, err := revision.Encode(w.canary.Namespace, *w.live, revision.Taken{At: r.Clock.Now()})
+	if err != nil {
+		return err
+	}
+	err = r.create(ctx, o)
+	if apierrors.IsAlreadyExists(err) {
+		// Admission stored it a moment ago, or what has the name holds something else.
+		return r.confirmSnapshot(ctx, w, o.Name)
+	}
+	if err != nil {
+		return err
+	}
+	return w.addSnapshot(o)
+}
+
+// confirmSnapshot reads a snapshot that exists although the cache does not show it.
+func (r *Reconciler) confirmSnapshot(ctx context.Context, w *world, name string) error {
+	o := &appsv1.ControllerRevision{}
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: w.canary.Namespace, Name: name}, o); err != nil {
+		return fmt.Errorf("read snapshot %s: %w", name, err)
+	}
+	s, err := revision.Decode(o)
+	if err == nil && s.Digest != w.observed.Live.Digest {
+		err = fmt.Errorf("ControllerRevision %s exists but holds revision %s, not %s; delete it", name, s.Digest, w.observed.Live.Digest)
+	}
+	if err != nil {
+		return err
+	}
+	r.written.wrote(o)
+	return w.addSnapshot(o)
+}
+
+func (w *world) addSnapshot(o *appsv1.ControllerRevision) error {
+	s, err := revision.Decode(o)
+	if err != nil {
+		return err
+	}
+	w.snapshots = append(w.snapshots, s)
+	return nil
+}
+
+// storeCopy makes the copy of a config unless it is there.
+func (r *Reconciler) storeCopy(ctx context.Context, namespace string, c revision.Content) error {
+	var o client.Object = c.SecretCopy(namespace)
+	if c.Kind == revision.ConfigMap {
+		o = c.ConfigMapCopy(namespace)
+	}
+	err := r.create(ctx, o)
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	want := revision.Config{Kind: c.Kind, Name: c.Name, Digest: c.Digest, Copy: o.GetName()}
+	same, err := r.copyExists(ctx, r.Live, namespace, want)
+	if err == nil && !same {
+		err = fmt.Errorf("%s %s has the name of a copy of %s but holds something else; delete it", c.Kind, o.GetName(), c.Name)
+	}
+	return err
+}
+
+// mark moves a mark to the snapshot with the given digest, unless it is there or digest is empty. It is set on the new one first: in between
+// two are marked, and the newest counts.
+func (r *Reconciler) mark(ctx context.Context, w *world, annotation, digest string) (bool, error) {
+	if digest == "" {
+		return false, nil
+	}
+	holder := newestMark(w.snapshots, annotation)
+	next := revision.ByDigest(w.snapshots, digest)
+	if next == nil {
+		return false, fmt.Errorf("the snapshot of revision %s is not stored", digest)
+	}
+	changed := false
+	if holder == nil || holder.Digest != digest {
+		// Later than any mark there is, even if another replica's clock runs ahead.
+		at := r.Clock.Now()
+		if holder != nil && !at.After(markOf(*holder, annotation)) {
+			at = markOf(*holder, annotation).Add(time.Microsecond)
+		}
+		if err := r.annotateSnapshot(ctx, w, next, annotation, revision.Stamp(at)); err != nil {
+			return false, err
+		}
+		changed = true
+	}
+	for i := range w.snapshots {
+		if s := &w.snapshots[i]; s.Name != next.Name && !markOf(*s, annotation).IsZero() {
+			if err := r.annotateSnapshot(ctx, w, s, annotation, ""); err != nil {
+				return changed, err
+			}
+			changed = true
+		}
+	}
+	return changed, nil
+}
+
+func markOf(s revision.Stored, annotation string) time.Time {
+	if annotation == v1beta1.AnnotationPromoted {
+		return s.Promoted
+	}
+	return s.Baseline
+}
+
+func newestMark(snapshots []revision.Stored, annotation string) *revision.Stored {
+	if annotation == v1beta1.AnnotationPromoted {
+		return revision.Promoted(snapshots)
+	}
+	return revision.Baseline(snapshots)
+}
+
+// annotateSnapshot sets or, with an empty value, removes an annotation of a stored snapshot.
+func (r *Reconciler) annotateSnapshot(ctx context.Context, w *world, s *revision.Stored, annotation, value string) error {
+	o, err := find(ctx, r, client.ObjectKey{Namespace: w.canary.Namespace, Name: s.Name}, &appsv1.ControllerRevision{})
+	if err != nil {
+		return err
+	}
+	if o == nil {
+		return fmt.Errorf("the snapshot %s was deleted", s.Name)
+	}
+	next := o.DeepCopy()
+	next.Annotations = maps.Clone(next.Annotations)
+	if next.Annotations == nil {
+		next.Annotations = map[string]string{}
+	}
+	if value == "" {
+		delete(next.Annotations, annotation)
+	} else {
+		next.Annotations[annotation] = value
+	}
+	if _, err := r.patch(ctx, o, next); err != nil {
+		return err
+	}
+	fresh, err := revision.Decode(next)
+	if err != nil {
+		return err
+	}
+	*s = fresh
+	return nil
+}

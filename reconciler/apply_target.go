@@ -1,0 +1,93 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// applyTarget scales the target, puts a template back and takes the hold off, in one write at the version that was decided on.
+func (r *Reconciler) applyTarget(ctx context.Context, w *world, plan core.Plan) error {
+	intent := plan.Target
+	if intent == nil || w.target == nil {
+		return nil
+	}
+	next := w.target.DeepCopy()
+	if intent.Replicas != nil {
+		if err := unstructured.SetNestedField(next.Object, int64(*intent.Replicas), "spec", "replicas"); err != nil {
+			return fmt.Errorf("spec.replicas: %w", err)
+		}
+	}
+	if intent.Restore != "" && w.observed.Target.Template != restored(w.snapshots, intent.Restore) {
+		if err := restoreTemplate(next, w.snapshots, intent.Restore); err != nil {
+			return err
+		}
+	}
+	if intent.Release {
+		if err := releaseHold(next); err != nil {
+			return err
+		}
+	}
+	if _, err := r.patch(ctx, w.target, next); err != nil {
+		return err
+	}
+	w.target = next
+	return nil
+}
+
+// restored returns the digest of the template of a stored revision; "" when it is not stored.
+func restored(snapshots []revision.Stored, digest string) string {
+	if s := revision.ByDigest(snapshots, digest); s != nil {
+		return s.TemplateDigest
+	}
+	return ""
+}
+
+// restoreTemplate puts the template of a stored revision back.
+func restoreTemplate(target *unstructured.Unstructured, snapshots []revision.Stored, digest string) error {
+	s := revision.ByDigest(snapshots, digest)
+	if s == nil {
+		return fmt.Errorf("the snapshot of revision %s is not stored", digest)
+	}
+	template := map[string]any{}
+	if err := utiljson.Unmarshal(s.Template, &template); err != nil {
+		return fmt.Errorf("snapshot %s: %w", s.Name, err)
+	}
+	if err := unstructured.SetNestedMap(target.Object, template, "spec", "template"); err != nil {
+		return fmt.Errorf("spec.template: %w", err)
+	}
+	return nil
+}
+
+// releaseHold takes Sluice's hold off and sets spec.paused to what it was before. Without a hold a pause is the user's own and stays.
+func releaseHold(target *unstructured.Unstructured) error {
+	annotations := target.GetAnnotations()
+	value, held := annotations[v1beta1.AnnotationHold]
+	if !held {
+		return nil
+	}
+	hold, err := v1beta1.ParseHold(value)
+	if err != nil {
+		// Nobody knows any more what it was; a workload that stays paused for ever is the worse guess.
+		hold = v1beta1.Hold{}
+	}
+	delete(annotations, v1beta1.AnnotationHold)
+	if len(annotations) == 0 {
+		annotations = nil
+	}
+	target.SetAnnotations(annotations)
+	if !hold.Paused {
+		unstructured.RemoveNestedField(target.Object, "spec", "paused")
+		return nil
+	}
+	if err := unstructured.SetNestedField(target.Object, true, "spec", "paused"); err != nil {
+		return fmt.Errorf("spec.paused: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// targetOf identifies the target as snapshots do.
+func targetOf(c *v1beta1.Canary) revision.Target {
+	return revision.Target{Kind: c.Spec.TargetRef.Kind, Name: c.Spec.TargetRef.Name}
+}
+
+// gatherSnapshots reads what is stored of the target's revisions.
+func (r *Reconciler) gatherSnapshots(ctx context.Context, w *world) error {
+	stored, err := r.snapshotsOf(ctx, w.canary.Namespace, targetOf(w.canary))
+	if err != nil {
+		return err
+	}
+	w.snapshots = stored
+	w.observed.Promoted = revisionOf(revision.Promoted(stored))
+	w.observed.Baseline = revisionOf(revision.Baseline(stored))
+	w.observed.Stored = map[string]bool{}
+	for _, s := range stored {
+		whole, err := r.copiesExist(ctx, w.canary.Namespace, s.Configs)
+		if err != nil {
+			return err
+		}
+		if whole {
+			w.observed.Stored[s.Digest] = true
+		}
+	}
+	if w.label.Key == "" && len(stored) > 0 && w.target == nil {
+		// The target is gone; what serves must go on serving, so the label comes from the last good revision.
+		if p := revision.Promoted(stored); p != nil {
+			w.label, err = revision.FindSelectorLabel(p.Workload, r.SelectorLabels)
+		}
+	}
+	return err
+}
+
+// snapshotsOf reads the snapshots of a target. One that cannot be decoded, such as one edited by hand, is as good as absent.
+func (r *Reconciler) snapshotsOf(ctx context.Context, namespace string, t revision.Target) ([]revision.Stored, error) {
+	objects, err := r.snapshotObjects(ctx, namespace, revision.Selector(t))
+	if err != nil {
+		return nil, err
+	}
+	var stored []revision.Stored
+	for _, o := range objects {
+		s, err := revision.Decode(o)
+		if err != nil {
+			logr.FromContextOrDiscard(ctx).Error(err, "a stored snapshot is unusable and is passed over", "name", o.Name)
+			continue
+		}
+		if s.Target == t {
+			stored = append(stored, s)
+		}
+	}
+	return stored, nil
+}
+
+// snapshotObjects reads the objects of snapshots with the given labels.
+func (r *Reconciler) snapshotObjects(ctx context.Context, namespace string, selector map[string]string) ([]*appsv1.ControllerRevision, error) {
+	list := &appsv1.ControllerRevisionList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels(selector)); err != nil {
+		return nil, fmt.Errorf("list snapshots in namespace %s: %w", namespace, err)
+	}
+	objects := make([]*appsv1.ControllerRevision, 0, len(list.Items))
+	for i := range list.Items {
+		objects = append(objects, &list.Items[i])
+	}
+	return latestList(r.written, objects, func(o *appsv1.ControllerRevision) bool {
+		return o.Namespace == namespace && hasLabels(o.Labels, selector)
+	}), nil
+}
+
+func hasLabels(labels, want map[string]string) bool {
+	for k, v := range want {
+		if labels[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func revisionOf(s *revision.Stored) *core.Revision {
+	if s == nil {
+		return nil
+	}
+	return &core.Revision{Digest: s.Digest, Template: s.TemplateDigest, Replicas: s.Replicas, Configs: s.ConfigDigests()}
+}
+
+// gatherLive finds out which revision the target is now.
+func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
+	if w.target == nil {
+		return nil
+	}
+	lookup := func(ref revision.ConfigRef) (*revision.Content, error) {
+		object, content, err := r.config(ctx, w.canary.Namespace, ref)
+		if object != nil && object.GetLabels()[v1beta1.LabelTracked] != v1beta1.TrackedConfig {
+			w.unlabelled = append(w.unlabelled, object)
+		}
+		return content, err
+	}
+	if r.IgnoreConfigs {
+		lookup = nil
+	}
+	if err := r.noteRefs(w); err != nil {
+		return err
+	}
+	live, contents, err := revision.Take(w.target, lookup)
+	var missing *revision.MissingConfigError
+	switch {
+	case errors.As(err, &missing):
+		w.problem(false, "ConfigNotFound", "%v", err)
+		w.recheck = missingRetry
+		return nil
+	case err != nil:
+		// What cannot be read is no change; it is read again soon.
+		w.problem(false, "ConfigUnreadable", "%v", err)
+		w.recheck = missingRetry
+		return nil
+	}
+	settle(&live, w)
+	digest, err := live.Digest()
+	if err != nil {
+		return err
+	}
+	template, err := live.TemplateDigest()
+	if err != nil {
+		return err
+	}
+	w.live, w.contents = &live, contents
+	w.observed.Live = &core.Revision{Digest: digest, Template: template, Replicas: live.Replicas, Configs: live.ConfigDigests()}
+	w.observed.Target.Template = template
+	return nil
+}
+
+// settle keeps an upgrade of Kubernetes from looking like a change. A newer API server may show a stored object with defaults that did not exist
+// when its snapshot was taken; the same object at the same generation has the same template, whatever it looks like.
+func settle(live *revision.Snapshot, w *world) {
+	st := w.canary.Status
+	if st.TargetGeneration != live.Generation {
+		return
+	}
+	if s := revision.ByDigest(w.snapshots, st.CurrentRevision); s != nil && s.UID == live.UID {
+		live.Template = s.Template
+	}
+}
+
+// config reads a config and what it holds; nil when it does not exist.
+func (r *Reconciler) config(ctx context.Context, namespace string, ref revision.ConfigRef) (client.Object, *revision.Content, error) {
+	o, err := find(ctx, r, client.ObjectKey{Namespace: namespace, Name: ref.Name}, emptyConfig(ref.Kind))
+	if o == nil || err != nil {
+		return nil, nil, err
+	}
+	c, err := contentOf(o)
+	return o, &c, err
+}
+
+// copiesExist tells whether the copies of all configs are there and hold what they should. It asks the cache only: a copy that is too new
+// for it, and not made by this process, is at worst created again, which finds it.
+func (r *Reconciler) copiesExist(ctx context.Context, namespace string, configs []revision.Config) (bool, error) {
+	for _, c := range configs {
+		ok, err := r.copyExists(ctx, r.Client, namespace, c)
+		if !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (r *Reconciler) copyExists(ctx context.Context, from client.Reader, namespace string, c revision.Config) (bool, error) {
+	object := emptyConfig(c.Kind)
+	err := from.Get(ctx, client.ObjectKey{Namespace: namespace, Name: c.Copy}, object)
+	if apierrors.IsNotFound(err) {
+		object.SetNamespace(namespace)
+		object.SetName(c.Copy)
+		if object = r.written.created(object); object == nil {
+			return false, nil
+		}
+		err = nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the copy %s of %s: %w", c.Copy, c.Key(), err)
+	}
+	content, err := contentOf(object)
+	return content.Digest == c.Digest, err
+}
+
+func emptyConfig(k revision.Kind) client.Object {
+	if k == revision.ConfigMap {
+		return &corev1.ConfigMap{}
+	}
+	return &corev1.Secret{}
+}
+
+func contentOf(o client.Object) (revision.Content, error) {
+	switch o := o.(type) {
+	case *corev1.ConfigMap:
+		return revision.ConfigMapContent(o)
+	case *corev1.Secret:
+		return revision.SecretContent(o)
+	}
+	return revision.Content{}, fmt.Errorf("%T is no config", o)
+}
+
+// taken orders snapshots by age.
+func taken(s revision.Stored) time.Time {
+	latest := s.Taken
+	for _, t := range []time.Time{s.Promoted, s.Baseline} {
+		if t.After(latest) {
+			latest = t
+		}
+	}
+	return latest
+}

@@ -1,0 +1,121 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+const (
+	// keepSnapshots is how many revisions of a target stay stored.
+	keepSnapshots = 10
+	// copyGrace keeps young copies: their manifest may be about to be written.
+	copyGrace = 10 * time.Minute
+)
+
+// sweep deletes the oldest snapshots of the target above keepSnapshots, and copies that no snapshot refers to any more. Whatever a way back
+// or a running rollout may need is kept. It runs after something was stored, so that it costs nothing while nothing changes.
+func (r *Reconciler) sweep(ctx context.Context, w *world) error {
+	needed := map[string]bool{w.canary.Status.CurrentRevision: true, w.canary.Status.PromotedRevision: true}
+	if ro := w.canary.Status.Rollout; ro != nil {
+		needed[ro.Revision] = true
+	}
+	if w.observed.Live != nil {
+		needed[w.observed.Live.Digest] = true
+	}
+	if w.primary != nil {
+		needed[w.primary.GetAnnotations()[revision.AnnotationRevision]] = true
+	}
+	var old []revision.Stored
+	for _, s := range w.snapshots {
+		if s.Promoted.IsZero() && s.Baseline.IsZero() && !needed[s.Digest] {
+			old = append(old, s)
+		}
+	}
+	slices.SortFunc(old, func(a, b revision.Stored) int { return taken(b).Compare(taken(a)) })
+	room := max(0, keepSnapshots-(len(w.snapshots)-len(old)))
+	if len(old) <= room {
+		return nil
+	}
+	dropped := map[string]bool{}
+	for _, s := range old[room:] {
+		o, err := find(ctx, r, client.ObjectKey{Namespace: w.canary.Namespace, Name: s.Name}, &appsv1.ControllerRevision{})
+		if err != nil {
+			return err
+		}
+		if o == nil {
+			continue
+		}
+		if err := r.remove(ctx, o); err != nil {
+			return err
+		}
+		dropped[s.Name] = true
+	}
+	w.snapshots = slices.DeleteFunc(w.snapshots, func(x revision.Stored) bool { return dropped[x.Name] })
+	return r.sweepCopies(ctx, w.canary.Namespace, dropped)
+}
+
+// sweepCopies deletes the copies in a namespace that no snapshot of any target refers to, those that were dropped aside: their copies go at
+// once, others after a while. Where a snapshot cannot be read nothing is deleted: it may need any of them.
+func (r *Reconciler) sweepCopies(ctx context.Context, namespace string, dropped map[string]bool) error {
+	objects, err := r.snapshotObjects(ctx, namespace, map[string]string{v1beta1.LabelSnapshot: "true"})
+	if err != nil {
+		return err
+	}
+	used, unused := map[string]bool{}, map[string]bool{}
+	for _, o := range objects {
+		s, err := revision.Decode(o)
+		if err != nil {
+			return nil
+		}
+		by := used
+		if dropped[o.Name] {
+			by = unused
+		}
+		for _, c := range s.Configs {
+			by[string(c.Kind)+"/"+c.Copy] = true
+		}
+	}
+	copies, err := r.copies(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	for _, o := range copies {
+		name := kindOf(o) + "/" + o.GetName()
+		young := r.Clock.Since(o.GetCreationTimestamp().Time) < copyGrace
+		if used[name] || (young && !unused[name]) {
+			continue
+		}
+		if err := r.remove(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copies lists the copies of configs in a namespace.
+func (r *Reconciler) copies(ctx context.Context, namespace string) ([]client.Object, error) {
+	only := []client.ListOption{client.InNamespace(namespace), client.MatchingLabels{v1beta1.LabelTracked: v1beta1.TrackedCopy}}
+	maps, secrets := &corev1.ConfigMapList{}, &corev1.SecretList{}
+	for _, list := range []client.ObjectList{maps, secrets} {
+		if err := r.Client.List(ctx, list, only...); err != nil {
+			return nil, fmt.Errorf("list config copies in namespace %s: %w", namespace, err)
+		}
+	}
+	var out []client.Object
+	for i := range maps.Items {
+		out = append(out, &maps.Items[i])
+	}
+	for i := range secrets.Items {
+		out = append(out, &secrets.Items[i])
+	}
+	return out, nil
+}
