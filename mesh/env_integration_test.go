@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -106,7 +107,7 @@ func connect(ctx context.Context, config *rest.Config) error {
 // withoutGatewayAPI holds that a missing kind is a problem of the route and not an error, that nothing can be written then, and that leaving works.
 // It runs first because kinds are not taken out of an API server again.
 func withoutGatewayAPI(ctx context.Context) error {
-	r, c := &Router{client: world.cached}, plainCanary()
+	r, c := &Router{client: world.cached, memory: newMemory(clock.RealClock{})}, plainCanary()
 	c.Namespace = "default"
 	route, err := r.Read(ctx, c)
 	if err != nil || route.Exists || route.Accepted || !strings.Contains(route.Problem, "the cluster does not know HTTPRoute of gateway.networking.k8s.io/v1; install") {
@@ -145,7 +146,7 @@ func newStage(t *testing.T) *stage {
 	}
 	c := plainCanary()
 	c.Namespace, c.UID = ns.Name, "11111111-1111-1111-1111-111111111111"
-	r, err := New(world.cached, "gatewayapi:v1")
+	r, err := New(world.cached, "gatewayapi:v1", clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
 	}

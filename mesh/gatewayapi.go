@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,9 +24,6 @@ func (gatewayAPI) Objects(c *v1beta1.Canary) []Object {
 }
 
 func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstructured, intent core.RouteIntent) (*unstructured.Unstructured, error) {
-	if intent.ViaApex && existing != nil {
-		return leadToApex(c, existing), nil
-	}
 	spec, err := routeSpec(c, intent)
 	if err != nil {
 		return nil, err
@@ -129,13 +127,14 @@ func orDefault[T any](p *T, def T) *T {
 	return p
 }
 
-// Read reports the split of the rule that sends most to the canary, in per cent. Before a rule of the Canary's is there, rules that lead to the
-// apex Service reach the primary.
+// Read reports the split of the rule that sends most to the canary, in per cent. Where no rule is the Canary's, those that lead to the apex Service
+// reach the primary. A Canary that cannot be rendered is a problem too.
 func (gatewayAPI) Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route {
 	route := core.Route{Exists: true}
 	s := servicesOf(c)
 	live, _, _ := unstructured.NestedFieldNoCopy(carrier.Object, "spec", "rules")
 	rules := mapsIn(live)
+	route.ViaApex = !slices.ContainsFunc(rules, s.owned)
 	seen := false
 	for _, rule := range rules {
 		if !s.referredBy(rule) {
@@ -146,10 +145,20 @@ func (gatewayAPI) Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) co
 		}
 	}
 	route.Accepted, route.Problem = acceptance(c, carrier)
-	if other := s.shadowed(rules); other != "" && route.Problem == "" {
-		route.Accepted = false
-		route.Problem = fmt.Sprintf("HTTPRoute %s: %s matches the same requests as the Canary's rule and comes first, so the weights have no effect; remove it or set spec.service.match",
-			carrier.GetName(), other)
+	if problem := s.unusable(c, carrier.GetName(), rules); problem != "" {
+		route.Accepted, route.Problem = false, problem
 	}
 	return route
+}
+
+// unusable tells why a route's weights have no effect, or cannot be had at all, whatever its gateways say.
+func (s services) unusable(c *v1beta1.Canary, name string, rules []map[string]any) string {
+	if _, err := routeSpec(c, core.RouteIntent{Primary: 100}); err != nil {
+		return err.Error()
+	}
+	if other := s.shadowed(rules); other != "" {
+		return fmt.Sprintf("HTTPRoute %s: %s matches the same requests as the Canary's rule and comes first, so the weights have no effect; "+
+			"remove it or set spec.service.match", name, other)
+	}
+	return ""
 }

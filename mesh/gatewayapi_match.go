@@ -16,16 +16,13 @@ func anyPath() *gatewayv1.HTTPPathMatch {
 	return &gatewayv1.HTTPPathMatch{Type: &kind, Value: &value}
 }
 
-// routeMatches renders spec.service.match. Entries without any condition are left out; without entries the rule matches every request. A
-// condition that HTTPRoute has no words for is an error: leaving it out would send other requests to the application than were asked for.
+// routeMatches renders spec.service.match. HTTPRoute has no words for scheme, authority, port, withoutHeaders, ignoreUriCase, sourceLabels,
+// sourceNamespace and gateways: as with Flagger these have no effect, of which admission warns. Entries without any other condition are left out;
+// without entries the rule matches every request.
 func routeMatches(entries []v1beta1.HTTPMatch) ([]gatewayv1.HTTPRouteMatch, error) {
 	var out []gatewayv1.HTTPRouteMatch
 	for i := range entries {
-		path := fmt.Sprintf("spec.service.match[%d]", i)
-		if err := expressible(path, &entries[i]); err != nil {
-			return nil, err
-		}
-		match, some, err := routeMatch(path, &entries[i])
+		match, some, err := routeMatch(fmt.Sprintf("spec.service.match[%d]", i), &entries[i])
 		if err != nil {
 			return nil, err
 		}
@@ -37,27 +34,6 @@ func routeMatches(entries []v1beta1.HTTPMatch) ([]gatewayv1.HTTPRouteMatch, erro
 		out = []gatewayv1.HTTPRouteMatch{{Path: anyPath()}}
 	}
 	return out, nil
-}
-
-// expressible refuses the fields of an entry that narrow down requests and that HTTPRoute lacks. Name and gateways do not narrow anything here.
-func expressible(path string, m *v1beta1.HTTPMatch) error {
-	for _, f := range []struct {
-		name string
-		set  bool
-	}{
-		{"scheme", m.Scheme != nil},
-		{"authority", m.Authority != nil},
-		{"port", m.Port != 0},
-		{"withoutHeaders", len(m.WithoutHeaders) > 0},
-		{"ignoreUriCase", m.IgnoreURICase},
-		{"sourceLabels", len(m.SourceLabels) > 0},
-		{"sourceNamespace", m.SourceNamespace != ""},
-	} {
-		if f.set {
-			return fmt.Errorf("%s.%s: an HTTPRoute cannot match on this; remove it (hosts and ports are chosen by spec.service.hosts and gatewayRefs)", path, f.name)
-		}
-	}
-	return nil
 }
 
 // routeMatch renders one entry and tells whether it has any condition.

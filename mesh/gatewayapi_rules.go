@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
 // The rules of an HTTPRoute are one atomic list in which several may have a say, so they are handled as plain JSON: what this version of the types
@@ -111,8 +112,8 @@ func mergeRule(live, own map[string]any) map[string]any {
 	return out
 }
 
-// leadToApex returns the route with the Canary's rules leading to the apex Service, and none of them mirroring to a Service that goes away.
-func leadToApex(c *v1beta1.Canary, existing *unstructured.Unstructured) *unstructured.Unstructured {
+// Divert changes the backends of the Canary's rules. On the way out none of them may go on mirroring to a Service that goes away.
+func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
 	out := existing.DeepCopy()
 	s := servicesOf(c)
 	rules, _, _ := unstructured.NestedFieldNoCopy(out.Object, "spec", "rules")
@@ -120,15 +121,21 @@ func leadToApex(c *v1beta1.Canary, existing *unstructured.Unstructured) *unstruc
 		if !s.owned(rule) {
 			continue
 		}
-		rule["backendRefs"] = []any{map[string]any{
-			"group": "", "kind": "Service", "name": s.apex, "port": int64(c.Spec.Service.Port), "weight": int64(100),
-		}}
-		filters := slices.DeleteFunc(listOf(rule["filters"]), s.mirrors)
-		if len(filters) == 0 {
-			delete(rule, "filters")
+		var refs []any
+		for _, ref := range backendRefs(c, intent) {
+			refs = append(refs, map[string]any{
+				"group": "", "kind": "Service", "name": string(ref.Name), "port": int64(*ref.Port), "weight": int64(*ref.Weight),
+			})
+		}
+		rule["backendRefs"] = refs
+		if !intent.ViaApex {
 			continue
 		}
-		rule["filters"] = filters
+		if filters := slices.DeleteFunc(listOf(rule["filters"]), s.mirrors); len(filters) > 0 {
+			rule["filters"] = filters
+		} else {
+			delete(rule, "filters")
+		}
 	}
 	return out
 }

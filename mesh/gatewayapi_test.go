@@ -142,13 +142,6 @@ func TestRenderErrors(t *testing.T) {
 		want   string
 	}{
 		{func(s *v1beta1.CanaryService) { s.GatewayRefs = nil }, "spec.service.gatewayRefs is empty"},
-		{match(v1beta1.HTTPMatch{Scheme: exact}), "spec.service.match[1].scheme"},
-		{match(v1beta1.HTTPMatch{Authority: exact}), "spec.service.match[1].authority"},
-		{match(v1beta1.HTTPMatch{Port: 1}), "spec.service.match[1].port"},
-		{match(v1beta1.HTTPMatch{IgnoreURICase: true}), "spec.service.match[1].ignoreUriCase"},
-		{match(v1beta1.HTTPMatch{WithoutHeaders: map[string]v1beta1.StringMatch{"a": *exact}}), "spec.service.match[1].withoutHeaders"},
-		{match(v1beta1.HTTPMatch{SourceLabels: map[string]string{"a": "b"}}), "spec.service.match[1].sourceLabels"},
-		{match(v1beta1.HTTPMatch{SourceNamespace: "a"}), "spec.service.match[1].sourceNamespace"},
 		{match(v1beta1.HTTPMatch{Method: &v1beta1.StringMatch{Regex: "G.*"}}), "spec.service.match[1].method"},
 		{match(v1beta1.HTTPMatch{URI: &v1beta1.StringMatch{Suffix: ".js"}}), `spec.service.match[1].uri.suffix: ".js"`},
 		{match(v1beta1.HTTPMatch{Headers: map[string]v1beta1.StringMatch{"a": {Prefix: "p"}}}), `spec.service.match[1].headers[a].prefix: "p"`},

@@ -51,25 +51,37 @@ func parse(t *testing.T, doc string) *unstructured.Unstructured {
 	return u
 }
 
-// goldens are the situations of each provider and what is asked in them.
-func goldens() []struct {
+// golden is a situation of a provider and what is asked in it.
+type golden struct {
 	provider, name string
 	impl           Provider
 	intent         core.RouteIntent
 	leave          bool
-} {
-	type row = struct {
-		provider, name string
-		impl           Provider
-		intent         core.RouteIntent
-		leave          bool
+}
+
+// bring does what the router does between reading and writing.
+func (g golden) bring(t *testing.T, c *v1beta1.Canary, o Object, live *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	if g.leave {
+		out := g.impl.Divert(c, live, g.intent)
+		release(out, c)
+		return out
 	}
-	gw := func(name string, primary, canary int) row {
-		return row{provider: "gatewayapi", name: name, impl: gatewayAPI{}, intent: core.RouteIntent{Primary: primary, Canary: canary}}
+	out, err := g.impl.Render(c, o, live, g.intent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim(out, c, live == nil)
+	return out
+}
+
+func goldens() []golden {
+	gw := func(name string, primary, canary int) golden {
+		return golden{provider: "gatewayapi", name: name, impl: gatewayAPI{}, intent: core.RouteIntent{Primary: primary, Canary: canary}}
 	}
 	leave := gw("give-back", 100, 0)
 	leave.intent.ViaApex, leave.leave = true, true
-	return []row{
+	return []golden{
 		gw("new", 100, 0),
 		gw("step", 70, 30),
 		gw("everything", 95, 5),
@@ -91,29 +103,13 @@ func TestGolden(t *testing.T) {
 				before = s.live.DeepCopy()
 			}
 			canaryBefore := s.canary.DeepCopy()
-			got, err := g.impl.Render(s.canary, objects[len(objects)-1], s.live, g.intent)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if g.leave {
-				release(got, s.canary)
-			} else {
-				claim(got, s.canary, s.live == nil)
-			}
+			got := g.bring(t, s.canary, objects[len(objects)-1], s.live)
 			compareGolden(t, filepath.Join("testdata", g.provider, g.name+".want.yaml"), got)
 			if s.live != nil && !equal(before, s.live) || !equal(canaryBefore, s.canary) {
 				t.Error("rendering changed its input")
 			}
 			// What was written must be what is wanted again: a second pass finds nothing to do.
-			again, err := g.impl.Render(s.canary, objects[len(objects)-1], got, g.intent)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if g.leave {
-				release(again, s.canary)
-			} else {
-				claim(again, s.canary, false)
-			}
+			again := g.bring(t, s.canary, objects[len(objects)-1], got)
 			if !equal(again, got) {
 				t.Errorf("a second pass changes the object:\n%s", toYAML(t, again))
 			}

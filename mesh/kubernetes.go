@@ -18,6 +18,10 @@ func (kubernetes) Render(_ *v1beta1.Canary, o Object, _ *unstructured.Unstructur
 	return nil, fmt.Errorf("provider kubernetes keeps no %s", o)
 }
 
+func (kubernetes) Divert(_ *v1beta1.Canary, existing *unstructured.Unstructured, _ core.RouteIntent) *unstructured.Unstructured {
+	return existing
+}
+
 // Read reports all users on the primary: without weights there is nothing else.
 func (kubernetes) Read(*v1beta1.Canary, *unstructured.Unstructured) core.Route {
 	return core.Route{Exists: true, Primary: 100, Accepted: true}

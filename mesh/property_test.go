@@ -24,7 +24,7 @@ func TestReadIsTheInverseOfRender(t *testing.T) {
 		intent.Primary = 100 - intent.Canary
 
 		out := render(t, c, g.live(t, c, foreign), intent)
-		if got := (gatewayAPI{}).Read(c, out); got.Primary != intent.Primary || got.Canary != intent.Canary || !got.Exists {
+		if got := (gatewayAPI{}).Read(c, out); got.Primary != intent.Primary || got.Canary != intent.Canary || !got.Exists || got.ViaApex {
 			t.Fatalf("seed %d: wrote %+v, read %+v from\n%s", seed, intent, got, toYAML(t, out))
 		}
 		if again := render(t, c, out, intent); !equal(again, out) {
@@ -38,8 +38,11 @@ func TestReadIsTheInverseOfRender(t *testing.T) {
 		if back := render(t, c, moved, intent); !equal(back, out) {
 			t.Fatalf("seed %d: a weight and back again changes\n%s", seed, toYAML(t, back))
 		}
-		given := leadToApex(c, out)
-		if got := (gatewayAPI{}).Read(c, given); got.Primary != 100 || got.Canary != 0 {
+		if diverted := (gatewayAPI{}).Divert(c, out, next); !equal(diverted, moved) {
+			t.Fatalf("seed %d: diverting differs from rendering\n%s", seed, toYAML(t, diverted))
+		}
+		given := gatewayAPI{}.Divert(c, out, core.RouteIntent{Primary: 100, ViaApex: true})
+		if got := (gatewayAPI{}).Read(c, given); got.Primary != 100 || got.Canary != 0 || !got.ViaApex {
 			t.Fatalf("seed %d: given back, but read %+v from\n%s", seed, got, toYAML(t, given))
 		}
 	}

@@ -24,10 +24,12 @@ type Provider interface {
 	// Render returns o as it ought to be for intent. existing is the object as it is, nil when it is missing; what others put there
 	// survives. Of metadata only name and namespace are the provider's business. Errors name the field of the Canary, its value and the
 	// way out.
-	//
-	// With intent.ViaApex and an existing object, all that a Canary's split ever touched leads to the apex Service and nothing else
-	// changes. This must succeed whatever the Canary says, because an application is given back by it.
 	Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstructured, intent core.RouteIntent) (*unstructured.Unstructured, error)
+
+	// Divert returns existing with its split changed to intent and nothing else. It looks at nothing of the Canary but names and port, so it
+	// works whatever else is wrong with it: traffic is taken back by it from a Canary that can no longer be rendered, and an application is
+	// given back by it. An object without a split of the Canary's is returned as it is.
+	Divert(c *v1beta1.Canary, existing *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured
 
 	// Read reports the split in carrier, the object that carries the weights. It is nil for a provider without objects.
 	Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -20,23 +22,25 @@ import (
 // callTimeout bounds one method of Router: a few calls to the API server, or the first fill of a cache.
 const callTimeout = 15 * time.Second
 
-// Router reads and writes the routes of Canaries. It keeps no state and may be used concurrently.
+// Router reads and writes the routes of Canaries. It may be used concurrently.
 type Router struct {
 	client   client.Client
 	fallback string
+	memory   *memory
 }
 
 // New returns a Router for Canaries without spec.provider set to use the provider named by fallback; with an empty fallback each Canary must
 // name its own. A fallback that is not an available provider is an error.
 //
-// Objects are read as unstructured: for reads to be free, the cache of the client must serve these (client.CacheOptions.Unstructured).
-func New(c client.Client, fallback string) (*Router, error) {
+// Objects are read as unstructured: for reads to be free, the cache of the client must serve these (client.CacheOptions.Unstructured). What was
+// written is read back at once, also while such a cache is behind; the clock bounds for how long.
+func New(c client.Client, fallback string, clk clock.PassiveClock) (*Router, error) {
 	if fallback != "" {
 		if _, _, err := lookup("the default provider", fallback); err != nil {
 			return nil, err
 		}
 	}
-	return &Router{client: c, fallback: fallback}, nil
+	return &Router{client: c, fallback: fallback, memory: newMemory(clk)}, nil
 }
 
 // spelling returns the provider that a Canary uses, and the field that says so.
@@ -111,6 +115,9 @@ func (r *Router) Read(ctx context.Context, c *v1beta1.Canary) (core.Route, error
 // Write brings the route to intent and tells whether anything had to change. Weights that do not sum to 100 are refused.
 //
 // A route that is not at intent.Version, or changes while it is written, is a conflict (apierrors.IsConflict): read and decide again.
+//
+// Where the Canary asks for what the provider or the API server refuses, that is the error, but a split that is there already is moved all the same:
+// taking traffic back must not wait until somebody has mended the Canary.
 func (r *Router) Write(ctx context.Context, c *v1beta1.Canary, intent core.RouteIntent) (changed bool, err error) {
 	p, err := r.provider(c)
 	if err != nil {
@@ -152,13 +159,34 @@ func (r *Router) bring(ctx context.Context, c *v1beta1.Canary, p Provider, o Obj
 	if err := refuseOthers(c, o, existing); err != nil {
 		return false, err
 	}
+	wrote, err := r.render(ctx, c, p, o, existing, intent)
+	if existing == nil || err == nil || apierrors.IsConflict(err) {
+		return wrote, err
+	}
+	wrote, divertErr := r.patch(ctx, o, existing, p.Divert(c, existing, intent))
+	if divertErr != nil {
+		return wrote, divertErr
+	}
+	return wrote, fmt.Errorf("only the weights of %s are kept: %w", o, err)
+}
+
+// render writes one object as the Canary asks for it.
+func (r *Router) render(
+	ctx context.Context, c *v1beta1.Canary, p Provider, o Object, existing *unstructured.Unstructured, intent core.RouteIntent,
+) (bool, error) {
+	if existing != nil && intent.ViaApex {
+		desired := p.Divert(c, existing, intent)
+		claim(desired, c, false)
+		return r.patch(ctx, o, existing, desired)
+	}
 	desired, err := p.Render(c, o, existing, intent)
 	if err != nil {
 		return false, err
 	}
 	claim(desired, c, existing == nil)
 	if existing == nil {
-		return true, r.create(ctx, o, desired)
+		err := r.create(ctx, o, desired)
+		return err == nil, err
 	}
 	return r.patch(ctx, o, existing, desired)
 }
@@ -195,10 +223,7 @@ func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o 
 	if refuseOthers(c, o, existing) != nil {
 		return nil
 	}
-	desired, err := p.Render(c, o, existing, core.RouteIntent{Primary: 100, ViaApex: true})
-	if err != nil {
-		return err
-	}
+	desired := p.Divert(c, existing, core.RouteIntent{Primary: 100, ViaApex: true})
 	if !claimed(existing, c) && equality.Semantic.DeepEqual(existing.Object, desired.Object) {
 		// Somebody else's object that has the apex Service's name by chance.
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -152,7 +153,7 @@ func TestConflictsSurface(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &Router{client: interceptor.NewClient(direct, interceptor.Funcs{
+		return &Router{memory: newMemory(clock.RealClock{}), client: interceptor.NewClient(direct, interceptor.Funcs{
 			Get: func(_ context.Context, _ client.WithWatch, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
 				if get == nil {
 					return apierrors.NewNotFound(v1beta1.GroupVersion.WithResource("any").GroupResource(), key.Name)

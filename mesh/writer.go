@@ -21,14 +21,15 @@ const fieldManager = client.FieldOwner("sluice")
 func (r *Router) get(ctx context.Context, c *v1beta1.Canary, o Object) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(o.Kind)
-	err := r.client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: o.Name}, u)
+	key := client.ObjectKey{Namespace: c.Namespace, Name: o.Name}
+	err := r.client.Get(ctx, key, u)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil
+		u = nil
 	case err != nil:
 		return nil, fmt.Errorf("read %s in namespace %s: %w", o, c.Namespace, err)
 	}
-	return u, nil
+	return r.memory.latest(o, key, u), nil
 }
 
 // missingKind says what to do about a kind that the cluster does not know.
@@ -45,6 +46,7 @@ func (r *Router) create(ctx context.Context, o Object, desired *unstructured.Uns
 	if err != nil {
 		return fmt.Errorf("create %s in namespace %s: %w", o, desired.GetNamespace(), err)
 	}
+	r.memory.wrote(o, desired)
 	return nil
 }
 
@@ -57,15 +59,18 @@ func (r *Router) patch(ctx context.Context, o Object, existing, desired *unstruc
 	if equality.Semantic.DeepEqual(existing.Object, desired.Object) {
 		return false, nil
 	}
+	namespace, version := existing.GetNamespace(), existing.GetResourceVersion()
 	err := r.client.Patch(ctx, desired, client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{}), fieldManager)
-	switch {
-	case apierrors.IsNotFound(err):
-		return false, conflict(o, errors.New("it was deleted in the meantime"))
-	case err != nil:
-		return false, fmt.Errorf("write %s in namespace %s: %w", o, existing.GetNamespace(), err)
+	if apierrors.IsNotFound(err) {
+		err = conflict(o, errors.New("it was deleted in the meantime"))
 	}
+	if err != nil {
+		r.memory.forget(o, namespace)
+		return false, fmt.Errorf("write %s in namespace %s: %w", o, namespace, err)
+	}
+	r.memory.wrote(o, desired)
 	// A field that this cluster's version of the kind does not have is dropped by the API server; then nothing has changed.
-	return desired.GetResourceVersion() != existing.GetResourceVersion(), nil
+	return desired.GetResourceVersion() != version, nil
 }
 
 // unchangedSince returns a conflict when existing is not at version; an empty version accepts any.
