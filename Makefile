@@ -4,8 +4,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# The local cluster to work on. Several run side by side under different names.
-CLUSTER ?= sluice
 # Packages with tests that need an API server.
 INTEGRATION = $(shell grep -rl --include='*_test.go' --exclude-dir=e2e '^//go:build integration' . | xargs -r -n1 dirname | sort -u)
 
@@ -77,27 +75,27 @@ images: ## Build the container images into dist/, as archives for docker load or
 clean: ## Remove what was built here; the cache of tools stays
 	rm -rf bin dist
 
-##@ Local cluster (CLUSTER=name chooses one)
+##@ Local cluster (several run side by side: make cluster-up CLUSTER=name)
 
 .PHONY: cluster-up
 cluster-up: ## Start a local Kubernetes; the first time builds it
-	$(CLUSTER_COMMAND) up -name $(CLUSTER)
+	$(CLUSTER_COMMAND) up
 
 .PHONY: cluster-down
 cluster-down: ## Stop the cluster and remove all traces of it
-	$(CLUSTER_COMMAND) down -name $(CLUSTER)
+	$(CLUSTER_COMMAND) down
 
 .PHONY: cluster-status
 cluster-status: ## Show how the cluster is
-	$(CLUSTER_COMMAND) status -name $(CLUSTER)
+	$(CLUSTER_COMMAND) status
 
 .PHONY: cluster-kubeconfig
 cluster-kubeconfig: ## Print the path of the cluster's kubeconfig
-	@$(CLUSTER_COMMAND) kubeconfig -name $(CLUSTER)
+	@$(CLUSTER_COMMAND) kubeconfig
 
 .PHONY: cluster-load
 cluster-load: images ## Load the project's images into the cluster
-	$(CLUSTER_COMMAND) load -name $(CLUSTER)
+	$(CLUSTER_COMMAND) load-image ../dist/sluice.tar ../dist/loadtester.tar
 
 .PHONY: demo-down
 demo-down: ## Remove the demo's cluster

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/mesh"
+	"github.com/sluice-dev/sluice/reconciler"
+)
+
+// engineManagerOptions are what a manager needs for the engine to run in it: the scheme, and what is cached and how.
+func engineManagerOptions(o engineOptions, log logr.Logger) (manager.Options, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return manager.Options{}, fmt.Errorf("building the scheme: %w", err)
+		}
+	}
+	return manager.Options{Scheme: scheme, Logger: log, Cache: reconciler.CacheOptions(list(o.namespace)...), Client: reconciler.ClientOptions()}, nil
+}
+
+// addEngine adds what carries rollouts out: routes, checks and the reconciler. It runs on the leader only, for at most concurrency Canaries at a
+// time, and registers its metrics.
+func addEngine(ctx context.Context, mgr manager.Manager, o engineOptions, concurrency int, registry prometheus.Registerer) error {
+	router, err := mesh.New(mgr.GetClient(), o.meshProvider, clock.RealClock{})
+	if err != nil {
+		return fmt.Errorf("-mesh-provider=%q: %w", o.meshProvider, err)
+	}
+	counters, err := reconciler.NewMetrics(registry, mgr.GetClient(), version, o.meshProvider)
+	if err != nil {
+		return err
+	}
+	// An answer wakes the reconciler, which asks the runner: each needs the other.
+	var rollouts *reconciler.Reconciler
+	checks := analysis.NewRunner(analysis.RunnerOptions{
+		Check: analysis.NewChecker(analysis.CheckerOptions{
+			Sources:              analysis.NewSources(mgr.GetClient(), mgr.GetAPIReader()),
+			Clock:                clock.RealClock{},
+			UserAgent:            "sluice/" + version,
+			NoCrossNamespaceRefs: o.noCrossNamespace,
+		}).Check,
+		Notify: func(canary types.NamespacedName) { rollouts.Notify(canary) },
+		Log:    mgr.GetLogger().WithName("checks"),
+	})
+	rollouts = reconciler.New(reconciler.Options{
+		Client:               mgr.GetClient(),
+		Live:                 mgr.GetAPIReader(),
+		Router:               router,
+		Checker:              checks,
+		Clock:                clock.RealClock{},
+		Recorder:             mgr.GetEventRecorder("sluice"),
+		Metrics:              counters,
+		SelectorLabels:       list(o.selectorLabels),
+		IncludeLabelPrefixes: list(o.includeLabelPrefix),
+		Provider:             o.meshProvider,
+		MetricsServer:        o.metricsServer,
+		IgnoreConfigs:        !o.configTracking,
+	})
+	if err := mgr.Add(checks); err != nil {
+		return fmt.Errorf("adding the runner of checks: %w", err)
+	}
+	if err := rollouts.SetupWithManager(ctx, mgr, concurrency); err != nil {
+		return fmt.Errorf("adding the reconciler: %w", err)
+	}
+	return nil
+}
