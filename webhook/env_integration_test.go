@@ -49,6 +49,8 @@ var world struct {
 	admin, sluice client.Client
 	warnings      *recorder
 	metrics       *prometheus.Registry
+	// cache is what the webhook process reads from.
+	cache client.Reader
 	// requests counts what the webhook process asks of the API server, watches aside.
 	requests atomic.Int64
 }
@@ -123,6 +125,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 	if err != nil {
 		return err
 	}
+	world.cache = mgr.GetCache()
 	options := Options{Username: own, Registerer: world.metrics, Validation: validation.Options{DefaultProvider: "kubernetes"}}
 	if err := Setup(ctx, mgr, options); err != nil {
 		return err

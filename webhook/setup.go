@@ -34,15 +34,17 @@ type Options struct {
 	// Validation holds the controller's settings that Canaries are judged by: DefaultProvider and NoCrossNamespaceRefs. Features default to
 	// those of this build; what depends on the request is filled in.
 	Validation validation.Options
+	// Configuration is the name of the MutatingWebhookConfiguration whose reach follows the Canaries. Default: DefaultConfiguration.
+	Configuration string
 	// Registerer takes the metrics. Default: controller-runtime's registry.
 	Registerer prometheus.Registerer
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
 
-// Setup registers the handlers with the manager's webhook server and has the manager's cache hold what they read: Canaries and, if the cache is
-// restricted to them by their label, snapshots. The manager's client must read unstructured and metadata-only objects from the API server or
-// the cache alike; all else is read live. Request bodies are bounded by controller-runtime, at 7 MiB, twice the largest object and more.
+// Setup registers the handlers with the manager's webhook server, which answers on every replica, and adds the controller that keeps the
+// webhook's reach. The manager's cache comes to hold what the handlers read: Canaries and ControllerRevisions, which the cache's options ought
+// to narrow to those with v1beta1.LabelSnapshot. Request bodies are bounded by controller-runtime at 7 MiB, twice the largest object and more.
 func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if o.Username == "" {
 		return errors.New("the username of Sluice's service account is empty: name it, or Sluice would hold its own changes")
@@ -59,7 +61,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 		}
 	}
 	register(mgr.GetWebhookServer(), o, m, clients{cache: mgr.GetCache(), live: mgr.GetAPIReader(), write: mgr.GetClient()})
-	return nil
+	return setupScope(mgr, o.Configuration)
 }
 
 // clients are the three ways to the API server.
@@ -91,6 +93,9 @@ func register(server webhook.Server, o Options, m *metrics, c clients) {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Configuration == "" {
+		o.Configuration = DefaultConfiguration
+	}
 	if o.Registerer == nil {
 		o.Registerer = crmetrics.Registry
 	}

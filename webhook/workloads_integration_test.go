@@ -3,31 +3,381 @@
 package webhook
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
-func TestSmoke(t *testing.T) {
+// tracked creates a Deployment that runs podinfo:1 and its Canary, and brings the Canary to a status that asks for holds or does not.
+func tracked(t *testing.T, ns, name string, holds bool, adjust ...func(*appsv1.Deployment)) *appsv1.Deployment {
+	t.Helper()
+	d := deployment(ns, name, "podinfo:1")
+	for _, a := range adjust {
+		a(d)
+	}
+	must(t, world.admin.Create(t.Context(), d))
+	c := canary(ns, name)
+	must(t, world.admin.Create(t.Context(), c))
+	setStatus(t, c, holds)
+	must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), d))
+	world.warnings.take()
+	return d
+}
+
+// setStatus writes the status of an idle Canary, or of one with an open route, and waits until the webhook has it.
+func setStatus(t *testing.T, c *v1beta1.Canary, holds bool) {
+	t.Helper()
+	c.Status = v1beta1.CanaryStatus{Phase: v1beta1.PhaseSucceeded}
+	if holds {
+		c.Status.Phase = v1beta1.PhaseProgressing
+		c.Status.Rollout = &v1beta1.RolloutStatus{ID: "r", Revision: "a", Stage: v1beta1.StageAnalysing, StageSince: metav1.NowMicro()}
+	}
+	must(t, world.sluice.Status().Update(t.Context(), c))
+	eventually(t, func() error {
+		var seen v1beta1.Canary
+		if err := world.cache.Get(t.Context(), client.ObjectKeyFromObject(c), &seen); err != nil {
+			return err
+		}
+		if seen.Status.Phase != c.Status.Phase {
+			return fmt.Errorf("the webhook's cache holds phase %q, want %q", seen.Status.Phase, c.Status.Phase)
+		}
+		return nil
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stored reads the Deployment as the API server has it.
+func stored(t *testing.T, d client.Object) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("apps/v1")
+	u.SetKind("Deployment")
+	must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), u))
+	return u
+}
+
+// snapshotsOf lists the stored revisions of a target.
+func snapshotsOf(t *testing.T, ns, name string) []revision.Stored {
+	t.Helper()
+	var list appsv1.ControllerRevisionList
+	selector := revision.Selector(revision.Target{Kind: "Deployment", Name: name})
+	must(t, world.admin.List(t.Context(), &list, client.InNamespace(ns), client.MatchingLabels(selector)))
+	var out []revision.Stored
+	for i := range list.Items {
+		s, err := revision.Decode(&list.Items[i])
+		must(t, err)
+		out = append(out, s)
+	}
+	return out
+}
+
+// images lists what the snapshots of a target run, sorted.
+func images(t *testing.T, ns, name string) []string {
+	t.Helper()
+	var out []string
+	for _, s := range snapshotsOf(t, ns, name) {
+		before, _, _ := strings.Cut(string(s.Template[strings.Index(string(s.Template), `"image":"`)+9:]), `"`)
+		out = append(out, before)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// manifest is what a person has in a file: no status, no server-set metadata, none of Sluice's additions.
+func manifest(ns, name, image string) *unstructured.Unstructured {
+	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(deployment(ns, name, image))
+	if err != nil {
+		panic(err)
+	}
+	u := &unstructured.Unstructured{Object: raw}
+	without("status")(u)
+	without("metadata", "creationTimestamp")(u)
+	without("spec", "template", "metadata", "creationTimestamp")(u)
+	without("spec", "strategy")(u)
+	return u
+}
+
+// ways in which people change an image. Each leaves out what Sluice added, as far as the way allows.
+var ways = map[string]func(*testing.T, *appsv1.Deployment, string) error{
+	"update": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), d))
+		d.Spec.Template.Spec.Containers[0].Image = image
+		return world.admin.Update(t.Context(), d)
+	},
+	"replace": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		return world.admin.Update(t.Context(), manifest(d.Namespace, d.Name, image))
+	},
+	"json patch": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		raw := fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":%q}]`, image)
+		return world.admin.Patch(t.Context(), d.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte(raw)))
+	},
+	"strategic merge patch": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		raw := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":%q}]}}}}`, image)
+		return world.admin.Patch(t.Context(), d.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, []byte(raw)))
+	},
+	"server-side apply": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		return world.admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(manifest(d.Namespace, d.Name, image)),
+			client.FieldOwner("person"), client.ForceOwnership)
+	},
+}
+
+// A change that comes while users are on the canary is stored but does not roll, however it is made, and so does the one after it.
+func TestHold(t *testing.T) {
+	for name, change := range ways {
+		t.Run(name, func(t *testing.T) {
+			ns := namespace(t)
+			d := tracked(t, ns, "podinfo", true)
+			must(t, change(t, d, "podinfo:2"))
+			first := expectHeld(t, d, "podinfo:2")
+			if w := world.warnings.take(); len(w) != 1 || !strings.Contains(w[0], "held until traffic has left") {
+				t.Errorf("warnings %q, want one line about the hold", w)
+			}
+			must(t, change(t, d, "podinfo:3"))
+			second := expectHeld(t, d, "podinfo:3")
+			if first == second {
+				t.Errorf("both holds name revision %s", first)
+			}
+			// Once more, the same: a replace drops hold and labels though it changes nothing.
+			must(t, change(t, d, "podinfo:3"))
+			if third := expectHeld(t, d, "podinfo:3"); third != second {
+				t.Errorf("the hold names revision %s after an idle request, before it %s", third, second)
+			}
+			if got, want := images(t, ns, "podinfo"), []string{"podinfo:1", "podinfo:2"}; !slices.Equal(got, want) {
+				t.Errorf("snapshots of %q, want %q: what each change replaced", got, want)
+			}
+		})
+	}
+}
+
+// expectHeld returns the revision that the hold names.
+func expectHeld(t *testing.T, d *appsv1.Deployment, image string) string {
+	t.Helper()
+	u := stored(t, d)
+	h := holdOf(u)
+	if h == nil || !isPaused(u) || h.Paused {
+		t.Fatalf("hold %v, paused %v; want a hold of a Deployment that was not paused", h, isPaused(u))
+	}
+	if l := u.GetLabels(); l[v1beta1.LabelTracked] != v1beta1.TrackedTarget || l[v1beta1.LabelCanary] != d.Name {
+		t.Fatalf("labels %v, want those of a target", l)
+	}
+	if !strings.Contains(mustJSON(t, u.Object["spec"]), image) {
+		t.Fatalf("the change to %s is not stored", image)
+	}
+	return h.Revision
+}
+
+// Between rollouts a change lands as it is, apart from the labels.
+func TestChangeBetweenRollouts(t *testing.T) {
+	for name, change := range ways {
+		t.Run(name, func(t *testing.T) {
+			ns := namespace(t)
+			d := tracked(t, ns, "podinfo", false)
+			must(t, change(t, d, "podinfo:2"))
+			u := stored(t, d)
+			if holdOf(u) != nil || isPaused(u) || u.GetLabels()[v1beta1.LabelTracked] != v1beta1.TrackedTarget {
+				t.Errorf("metadata %v, paused %v; want labels, no hold", u.Object["metadata"], isPaused(u))
+			}
+			if got, want := images(t, ns, "podinfo"), []string{"podinfo:1"}; !slices.Equal(got, want) {
+				t.Errorf("snapshots of %q, want %q", got, want)
+			}
+			if w := world.warnings.take(); len(w) != 1 || !strings.Contains(w[0], "starts a canary rollout of podinfo") {
+				t.Errorf("warnings %q, want one line about the rollout", w)
+			}
+		})
+	}
+}
+
+// What is stored is what was asked for, and nothing else but the hold.
+func TestOtherFieldsSurvive(t *testing.T) {
 	ns := namespace(t)
-	d := deployment(ns, "podinfo", "podinfo:1")
-	if err := world.admin.Create(t.Context(), d); err != nil {
-		t.Fatal(err)
+	d := tracked(t, ns, "podinfo", true)
+	must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), d))
+	d.Spec.Template.Spec.HostnameOverride = ptr.To("one.of.the.newest.fields")
+	d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+	d.Annotations = map[string]string{"a.b/c": "slashes"}
+	requested := d.DeepCopy()
+	must(t, world.admin.Update(t.Context(), d))
+	if holdOf(stored(t, d)) == nil {
+		t.Fatal("the change is not held")
 	}
-	c := canary(ns, "podinfo")
-	if err := world.admin.Create(t.Context(), c); err != nil {
-		t.Fatal(err)
+	requested.Spec.Paused = true
+	if a, b := mustJSON(t, requested.Spec), mustJSON(t, d.Spec); a != b {
+		t.Errorf("spec differs:\nrequested %s\nstored    %s", a, b)
 	}
-	t.Log(world.warnings.take())
-	if err := world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), d); err != nil {
-		t.Fatal(err)
+	delete(d.Annotations, v1beta1.AnnotationHold)
+	if a, b := mustJSON(t, requested.Annotations), mustJSON(t, d.Annotations); a != b {
+		t.Errorf("annotations %s, want %s", b, a)
 	}
-	t.Log(d.Labels)
+}
+
+// Resuming is what a person does who wonders why nothing rolls; the hold comes back, the person's own pause does not.
+func TestResumeDuringHold(t *testing.T) {
+	ns := namespace(t)
+	d := tracked(t, ns, "podinfo", true, func(d *appsv1.Deployment) { d.Spec.Paused = true })
+	must(t, ways["json patch"](t, d, "podinfo:2"))
+	if h := holdOf(stored(t, d)); h == nil || !h.Paused {
+		t.Fatalf("hold %v, want one that records the pause", h)
+	}
+	resume := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"paused":false}}`))
+	must(t, world.admin.Patch(t.Context(), d.DeepCopy(), resume))
+	expectHeld(t, d, "podinfo:2")
+}
+
+// Sluice's own requests pass as they are, also those that would be held if a person made them.
+func TestSelfExclusion(t *testing.T) {
+	ns := namespace(t)
+	d := tracked(t, ns, "podinfo", true)
+	before := calls(t, PathWorkloads)
+	must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), d))
 	d.Spec.Template.Spec.Containers[0].Image = "podinfo:2"
-	if err := world.admin.Update(t.Context(), d); err != nil {
-		t.Fatal(err)
+	d.Labels = nil
+	must(t, world.sluice.Update(t.Context(), d))
+	if u := stored(t, d); holdOf(u) != nil || len(u.GetLabels()) > 0 {
+		t.Errorf("metadata %v, want it as Sluice wrote it", u.Object["metadata"])
 	}
-	t.Log(world.warnings.take(), d.Annotations, d.Spec.Paused, calls(t, PathWorkloads), calls(t, PathCanaries), v1beta1.LabelCanary)
+	if n := calls(t, PathWorkloads) - before; n != 0 {
+		t.Errorf("%v calls, want none", n)
+	}
+}
+
+func TestDeletionIsSnapshotted(t *testing.T) {
+	for name, remove := range map[string]func(*appsv1.Deployment) error{
+		"one": func(d *appsv1.Deployment) error { return world.admin.Delete(t.Context(), d) },
+		"foreground": func(d *appsv1.Deployment) error {
+			return world.admin.Delete(t.Context(), d, client.PropagationPolicy(metav1.DeletePropagationForeground))
+		},
+		"all": func(d *appsv1.Deployment) error {
+			return world.admin.DeleteAllOf(t.Context(), &appsv1.Deployment{}, client.InNamespace(d.Namespace))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns := namespace(t)
+			d := tracked(t, ns, "podinfo", false, readsConfigs(t, ns))
+			// The reconciler may have swept the baseline.
+			must(t, world.admin.DeleteAllOf(t.Context(), &appsv1.ControllerRevision{}, client.InNamespace(ns)))
+			must(t, remove(d))
+			kept := snapshotsOf(t, ns, "podinfo")
+			if len(kept) != 1 || len(kept[0].Configs) != 2 {
+				t.Fatalf("snapshots %+v, want one with two configs", kept)
+			}
+			var copied corev1.Secret
+			must(t, world.admin.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: kept[0].Configs[1].Copy}, &copied))
+			if string(copied.Data["key"]) != "value" || copied.Immutable == nil || !*copied.Immutable {
+				t.Errorf("copy of the Secret: data of %d keys, immutable %v", len(copied.Data), copied.Immutable)
+			}
+			err := world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), d)
+			if name != "foreground" && !apierrors.IsNotFound(err) {
+				t.Errorf("after the deletion: %v, want not found", err)
+			}
+		})
+	}
+}
+
+// readsConfigs makes a Deployment reference a ConfigMap and a Secret, which it creates.
+func readsConfigs(t *testing.T, ns string) func(*appsv1.Deployment) {
+	t.Helper()
+	meta := metav1.ObjectMeta{Namespace: ns, Name: "settings"}
+	must(t, world.admin.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{"key": "value"}}))
+	must(t, world.admin.Create(t.Context(), &corev1.Secret{ObjectMeta: meta, StringData: map[string]string{"key": "value"}}))
+	named := corev1.LocalObjectReference{Name: "settings"}
+	return func(d *appsv1.Deployment) {
+		d.Spec.Template.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{
+			{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: named}},
+			{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: named}},
+		}
+	}
+}
+
+// Once a revision is stored, further changes of it ask the API server for nothing.
+func TestSteadyStateAsksNothing(t *testing.T) {
+	ns := namespace(t)
+	d := tracked(t, ns, "podinfo", false, readsConfigs(t, ns))
+	// The status names the stored revision, as the reconciler would say.
+	baseline := snapshotsOf(t, ns, "podinfo")[0]
+	var c v1beta1.Canary
+	must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), &c))
+	c.Status.CurrentRevision = baseline.Digest
+	must(t, world.sluice.Status().Update(t.Context(), &c))
+	eventually(t, func() error {
+		var seen v1beta1.Canary
+		if err := world.cache.Get(t.Context(), client.ObjectKeyFromObject(d), &seen); err != nil || seen.Status.CurrentRevision == "" {
+			return fmt.Errorf("the status is not in the cache: %v", err)
+		}
+		return world.cache.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: baseline.Name}, &appsv1.ControllerRevision{})
+	})
+	eventually(t, func() error { return expectReach(t, ns, true) })
+	before, asked := world.requests.Load(), calls(t, PathWorkloads)
+	must(t, ways["replace"](t, d, "podinfo:2"))
+	if n := calls(t, PathWorkloads) - asked; n == 0 {
+		t.Fatal("the webhook was not called")
+	}
+	if n := world.requests.Load() - before; n != 0 {
+		t.Errorf("%d requests to the API server, want none", n)
+	}
+}
+
+// A label without its Canary is taken off, whoever left it there.
+func TestLeftoversHeal(t *testing.T) {
+	ns := namespace(t)
+	leftovers := map[string]string{v1beta1.LabelTracked: v1beta1.TrackedTarget, v1beta1.LabelCanary: "gone", "team": "a"}
+	d := deployment(ns, "podinfo", "podinfo:1")
+	d.Labels = leftovers
+	d.Annotations = map[string]string{v1beta1.AnnotationHold: heldByB}
+	d.Spec.Paused = true
+	copied := deployment(ns, "other", "podinfo:1")
+	copied.Labels = map[string]string{v1beta1.LabelTracked: v1beta1.TrackedTarget, v1beta1.LabelCanary: "podinfo"}
+	must(t, world.admin.Create(t.Context(), d))
+	must(t, world.admin.Create(t.Context(), copied))
+	for _, o := range []*appsv1.Deployment{d, copied} {
+		must(t, ways["json patch"](t, o, "podinfo:2"))
+		u := stored(t, o)
+		if l := u.GetLabels(); l[v1beta1.LabelTracked]+l[v1beta1.LabelCanary] != "" {
+			t.Errorf("%s: labels %v, want Sluice's gone", o.Name, l)
+		}
+		if holdOf(u) != nil || isPaused(u) {
+			t.Errorf("%s is still held", o.Name)
+		}
+	}
+	if l := stored(t, d).GetLabels(); l["team"] != "a" {
+		t.Errorf("labels %v, want the user's own kept", l)
+	}
+	if n := len(snapshotsOf(t, ns, "podinfo")); n != 0 {
+		t.Errorf("%d snapshots of something that is no target", n)
+	}
+}
+
+// A Canary that the cache has not seen yet counts.
+func TestCanaryRightBefore(t *testing.T) {
+	ns := namespace(t)
+	for i := range 10 {
+		name := fmt.Sprintf("podinfo-%d", i)
+		must(t, world.admin.Create(t.Context(), deployment(ns, name, "podinfo:1")))
+		must(t, world.admin.Create(t.Context(), canary(ns, name)))
+		must(t, ways["json patch"](t, deployment(ns, name, ""), "podinfo:2"))
+		expectHeld(t, deployment(ns, name, ""), "podinfo:2")
+		kept := snapshotsOf(t, ns, name)
+		if len(kept) != 1 || kept[0].Baseline.IsZero() || !strings.Contains(string(kept[0].Template), "podinfo:1") {
+			t.Fatalf("snapshots %+v, want the version before as the baseline", kept)
+		}
+	}
 }
