@@ -25,8 +25,9 @@ var objects = append([]string{"k8s.io/api/"}, metadata...)
 // leaves are the pure packages that anyone may import, each with the imports that it may have besides the standard library, as prefixes. A leaf may
 // import other leaves only where they are named here.
 var leaves = map[string][]string{
-	"api/v1beta1":           append([]string{"sigs.k8s.io/gateway-api/apis", "istio.io/api"}, objects...),
-	"api/validation":        append([]string{module + "api", module + "mesh/capability", module + "analysis/query", module + "analysis/verdict"}, metadata...),
+	"api/v1beta1": append([]string{"sigs.k8s.io/gateway-api/apis", "istio.io/api"}, objects...),
+	"api/validation": append([]string{module + "api/v1beta1", module + "mesh/capability", module + "analysis/query", module + "analysis/verdict",
+		"sigs.k8s.io/gateway-api/apis"}, metadata...),
 	"reconciler/core":       append([]string{module + "api/v1beta1"}, metadata...),
 	"reconciler/revision":   append([]string{module + "api/v1beta1", "sigs.k8s.io/yaml", "sigs.k8s.io/json"}, objects...),
 	"mesh/capability":       append([]string{module + "api/v1beta1"}, metadata...),
@@ -35,6 +36,9 @@ var leaves = map[string][]string{
 	"analysis/query/promql": {"github.com/prometheus/prometheus/promql/parser"},
 	"analysis/verdict":      append([]string{module + "api/v1beta1"}, metadata...),
 }
+
+// helpers serve tests: they may import what they like of others, and of this module only leaves.
+var helpers = []string{"api/internal/contradiction"}
 
 // edges reach the outside world. They know nothing of each other: cmd wires them.
 var edges = []string{"analysis", "certs", "mesh", "reconciler", "webhook"}
@@ -88,6 +92,8 @@ func TestTheRuleRefuses(t *testing.T) {
 		"edge with the wiring":        {source{pkg: "mesh", imports: []string{module + "cmd/sluice"}}, "edge"},
 		"anything with e2e":           {source{pkg: "cmd/sluice", imports: []string{module + "e2e/image"}}, "e2e"},
 		"test with e2e":               {source{pkg: "webhook", test: true, imports: []string{module + "e2e/tools"}}, "e2e"},
+		"code with a test's helper":   {source{pkg: "webhook", imports: []string{module + "api/internal/contradiction"}}, "tests only"},
+		"helper with an edge":         {source{pkg: "api/internal/contradiction", imports: []string{module + "webhook"}}, "leaves"},
 		"package of no known place":   {source{pkg: "util", imports: nil}, "place"},
 	}
 	for name, test := range tests {
@@ -105,6 +111,7 @@ func TestTheRuleAllows(t *testing.T) {
 		"core":                   {pkg: "reconciler/core", imports: []string{"fmt", "time", module + "api/v1beta1", "k8s.io/apimachinery/pkg/apis/meta/v1"}},
 		"clock in a leaf's test": {pkg: "reconciler/core", test: true, imports: []string{"os", "sigs.k8s.io/yaml"}, impure: []string{"time.Now"}},
 		"leaf of another edge":   {pkg: "webhook", imports: []string{module + "reconciler/revision", module + "mesh/capability", "net/http"}},
+		"helper in a test":       {pkg: "api/v1beta1", test: true, imports: []string{module + "api/internal/contradiction"}},
 		"own inner package":      {pkg: "analysis/prometheus", imports: []string{module + "analysis/internal/httpx", module + "analysis"}},
 		"wiring":                 {pkg: "cmd/sluice", imports: []string{module + "webhook", module + "reconciler", module + "certs"}},
 	} {
@@ -121,7 +128,8 @@ func judge(s source) []string {
 	}
 	edge, _, _ := strings.Cut(s.pkg, "/")
 	isEdge := slices.Contains(edges, edge)
-	if !isEdge && edge != wiring && s.pkg != "." {
+	isHelper := slices.Contains(helpers, s.pkg)
+	if !isEdge && !isHelper && edge != wiring && s.pkg != "." {
 		return []string{fmt.Sprintf("package %s has no place in the rule: name it among the leaves or the edges", s.pkg)}
 	}
 	var problems []string
@@ -135,6 +143,12 @@ func judge(s source) []string {
 		switch {
 		case other == "e2e":
 			problems = append(problems, fmt.Sprintf("imports %s: nothing imports e2e", path))
+		case slices.Contains(helpers, own):
+			if !s.test {
+				problems = append(problems, fmt.Sprintf("imports %s, which serves tests only", path))
+			}
+		case isHelper && !isLeaf:
+			problems = append(problems, fmt.Sprintf("helper %s imports %s: only leaves", s.pkg, path))
 		case isEdge && !isLeaf && other != edge:
 			problems = append(problems, fmt.Sprintf("edge %s imports %s: an edge imports only itself and pure leaves; %s wires edges together", edge, path, wiring))
 		}
@@ -171,7 +185,7 @@ func mayImport(s source, path string) bool {
 	}
 	if own, ours := strings.CutPrefix(path, module); ours {
 		_, isLeaf := leaves[own]
-		return s.test && isLeaf
+		return s.test && (isLeaf || slices.Contains(helpers, own))
 	}
 	first, _, _ := strings.Cut(path, "/")
 	standard := !strings.Contains(first, ".")

@@ -121,6 +121,7 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, o *controllerOptio
 			DefaultProvider:      o.engine.meshProvider,
 			NoCrossNamespaceRefs: o.engine.noCrossNamespace,
 		},
+		Configuration: o.certs.MutatingConfiguration,
 	}); err != nil {
 		return fmt.Errorf("preparing admission: %w", err)
 	}
