@@ -73,7 +73,7 @@ func TestIrrelevantRequestsAreNotAsked(t *testing.T) {
 		}},
 		{"no change at all", patched(`{}`)},
 		{"a Deployment without the label", func() error { return ways["json patch"](t, untrackedOne, "podinfo:2") }},
-		{"a new Deployment where no Canary is", func() error { return world.admin.Create(t.Context(), deployment("default", "new", "podinfo:1")) }},
+		{"a new Deployment where no Canary is", func() error { return world.admin.Create(t.Context(), deployment(namespace(t), "new", "podinfo:1")) }},
 	}
 	for _, s := range steps {
 		before := calls(t, PathWorkloads)
