@@ -110,7 +110,8 @@ func withoutGatewayAPI(ctx context.Context) error {
 	r, c := &Router{client: world.cached, memory: newMemory(clock.RealClock{})}, plainCanary()
 	c.Namespace = "default"
 	route, err := r.Read(ctx, c)
-	if err != nil || route.Exists || route.Accepted || !strings.Contains(route.Problem, "the cluster does not know HTTPRoute of gateway.networking.k8s.io/v1; install") {
+	const problem = "the cluster does not know HTTPRoute of gateway.networking.k8s.io/v1; install"
+	if err != nil || route.Exists || route.Accepted || !strings.Contains(route.Problem, problem) {
 		return fmt.Errorf("without the CRD: read %+v, %w", route, err)
 	}
 	if changed, err := r.Write(ctx, c, core.RouteIntent{Primary: 100}); changed || err == nil || !strings.Contains(err.Error(), "install the provider's CRDs") {

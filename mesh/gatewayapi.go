@@ -1,11 +1,13 @@
 package mesh
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -20,7 +22,7 @@ type gatewayAPI struct{}
 
 func (gatewayAPI) Objects(c *v1beta1.Canary) []Object {
 	apex, _, _ := c.ServiceNames()
-	return []Object{{Kind: gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute"), Name: apex}}
+	return []Object{{Kind: schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: gatewayv1.GroupVersion.Version, Kind: "HTTPRoute"}, Name: apex}}
 }
 
 func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstructured, intent core.RouteIntent) (*unstructured.Unstructured, error) {
@@ -71,10 +73,8 @@ func routeSpec(c *v1beta1.Canary, intent core.RouteIntent) (map[string]any, erro
 	}
 	spec := gatewayv1.HTTPRouteSpec{
 		CommonRouteSpec: gatewayv1.CommonRouteSpec{ParentRefs: parents},
+		Hostnames:       stringsAs[gatewayv1.Hostname](s.Hosts),
 		Rules:           []gatewayv1.HTTPRouteRule{rule},
-	}
-	for _, h := range s.Hosts {
-		spec.Hostnames = append(spec.Hostnames, gatewayv1.Hostname(h))
 	}
 	out, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&spec)
 	if err != nil {
@@ -85,7 +85,7 @@ func routeSpec(c *v1beta1.Canary, intent core.RouteIntent) (map[string]any, erro
 
 func parentRefs(s *v1beta1.CanaryService) ([]gatewayv1.ParentReference, error) {
 	if len(s.GatewayRefs) == 0 {
-		return nil, fmt.Errorf("spec.service.gatewayRefs is empty, so no gateway would serve the route; name at least one Gateway")
+		return nil, errors.New("spec.service.gatewayRefs is empty, so no gateway would serve the route; name at least one Gateway")
 	}
 	out := make([]gatewayv1.ParentReference, 0, len(s.GatewayRefs))
 	for _, ref := range s.GatewayRefs {
@@ -99,7 +99,7 @@ func parentRefs(s *v1beta1.CanaryService) ([]gatewayv1.ParentReference, error) {
 // backendRefs lists the destinations with explicit weights: an absent weight would count as 1.
 func backendRefs(c *v1beta1.Canary, intent core.RouteIntent) []gatewayv1.HTTPBackendRef {
 	apex, primary, canary := c.ServiceNames()
-	port := gatewayv1.PortNumber(c.Spec.Service.Port)
+	port := c.Spec.Service.Port
 	to := func(service string, weight int) gatewayv1.HTTPBackendRef {
 		w := int32(weight)
 		return gatewayv1.HTTPBackendRef{BackendRef: gatewayv1.BackendRef{

@@ -53,7 +53,10 @@ func headerFilter(h *v1beta1.HeaderOperation) *gatewayv1.HTTPHeaderFilter {
 }
 
 func headerList(m map[string]string) []gatewayv1.HTTPHeader {
-	var out []gatewayv1.HTTPHeader
+	if len(m) == 0 {
+		return nil
+	}
+	out := make([]gatewayv1.HTTPHeader, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		out = append(out, gatewayv1.HTTPHeader{Name: gatewayv1.HTTPHeaderName(name), Value: m[name]})
 	}
@@ -83,22 +86,21 @@ func corsFilter(p *v1beta1.CorsPolicy) (*gatewayv1.HTTPCORSFilter, error) {
 	if p == nil {
 		return nil, nil
 	}
-	out := &gatewayv1.HTTPCORSFilter{MaxAge: defaultCORSMaxAge}
 	origins := slices.Clone(p.AllowOrigin)
 	for i, o := range p.AllowOrigins {
 		if o.Exact == "" {
-			return nil, fmt.Errorf("spec.service.corsPolicy.allowOrigins[%d]: an HTTPRoute knows exact origins only; use exact, or allowOrigin with a wildcard such as https://*.example.com", i)
+			return nil, fmt.Errorf("spec.service.corsPolicy.allowOrigins[%d]: an HTTPRoute knows exact origins only; "+
+				"use exact, or allowOrigin with a wildcard such as https://*.example.com", i)
 		}
 		origins = append(origins, o.Exact)
 	}
-	for _, o := range origins {
-		out.AllowOrigins = append(out.AllowOrigins, gatewayv1.CORSOrigin(o))
+	out := &gatewayv1.HTTPCORSFilter{
+		AllowOrigins:  stringsAs[gatewayv1.CORSOrigin](origins),
+		AllowMethods:  stringsAs[gatewayv1.HTTPMethodWithWildcard](p.AllowMethods),
+		AllowHeaders:  stringsAs[gatewayv1.HTTPHeaderName](p.AllowHeaders),
+		ExposeHeaders: stringsAs[gatewayv1.HTTPHeaderName](p.ExposeHeaders),
+		MaxAge:        defaultCORSMaxAge,
 	}
-	for _, m := range p.AllowMethods {
-		out.AllowMethods = append(out.AllowMethods, gatewayv1.HTTPMethodWithWildcard(m))
-	}
-	out.AllowHeaders = headerNames(p.AllowHeaders)
-	out.ExposeHeaders = headerNames(p.ExposeHeaders)
 	if p.AllowCredentials != nil && *p.AllowCredentials {
 		out.AllowCredentials = p.AllowCredentials
 	}
@@ -112,10 +114,14 @@ func corsFilter(p *v1beta1.CorsPolicy) (*gatewayv1.HTTPCORSFilter, error) {
 	return out, nil
 }
 
-func headerNames(names []string) []gatewayv1.HTTPHeaderName {
-	var out []gatewayv1.HTTPHeaderName
-	for _, n := range names {
-		out = append(out, gatewayv1.HTTPHeaderName(n))
+// stringsAs converts a list to the API's type; nil when it is empty.
+func stringsAs[T ~string](in []string) []T {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]T, 0, len(in))
+	for _, s := range in {
+		out = append(out, T(s))
 	}
 	return out
 }
@@ -167,7 +173,7 @@ func spellDuration(v time.Duration) string {
 	}{{"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}} {
 		if n := v / unit.size; n > 0 {
 			fmt.Fprintf(&b, "%d%s", n, unit.name)
-			v -= n * unit.size
+			v %= unit.size
 		}
 	}
 	if b.Len() == 0 {

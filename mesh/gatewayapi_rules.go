@@ -121,8 +121,9 @@ func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured,
 		if !s.owned(rule) {
 			continue
 		}
-		var refs []any
-		for _, ref := range backendRefs(c, intent) {
+		to := backendRefs(c, intent)
+		refs := make([]any, 0, len(to))
+		for _, ref := range to {
 			refs = append(refs, map[string]any{
 				"group": "", "kind": "Service", "name": string(ref.Name), "port": int64(*ref.Port), "weight": int64(*ref.Weight),
 			})
@@ -177,10 +178,10 @@ func (s services) split(rule map[string]any) (primary, canary int) {
 
 // share returns part of total in per cent.
 func share(part, total int64) int {
-	switch {
-	case part == 0:
+	switch part {
+	case 0:
 		return 0
-	case part == total:
+	case total:
 		return 100
 	}
 	return int(min(max((100*part+total/2)/total, 1), 99))

@@ -92,7 +92,7 @@ func parentKey(ref gatewayv1.ParentReference, namespace string) parent {
 		namespace: string(*orDefault(ref.Namespace, gatewayv1.Namespace(namespace))),
 		name:      string(ref.Name),
 		section:   string(*orDefault(ref.SectionName, gatewayv1.SectionName(""))),
-		port:      int32(*orDefault(ref.Port, gatewayv1.PortNumber(0))),
+		port:      *orDefault(ref.Port, 0),
 	}
 	if key.group == "core" {
 		key.group = ""

@@ -25,22 +25,31 @@ func fluxOptOut() map[string]string {
 	}
 }
 
+// otherCanary returns the name of another Canary that the object belongs to, and the mark that says so; empty when there is none.
+func otherCanary(c *v1beta1.Canary, existing *unstructured.Unstructured) (name, mark string) {
+	name, mark = existing.GetLabels()[v1beta1.LabelCanary], "label "+v1beta1.LabelCanary
+	for _, ref := range existing.GetOwnerReferences() {
+		if isCanary(ref) && ref.Name != c.Name {
+			name, mark = ref.Name, "owner reference"
+		}
+	}
+	if name == c.Name {
+		return "", ""
+	}
+	return name, mark
+}
+
 // refuseOthers returns an error when the object belongs to another Canary: two would fight over its weights.
 func refuseOthers(c *v1beta1.Canary, o Object, existing *unstructured.Unstructured) error {
 	if existing == nil {
 		return nil
 	}
-	other, mark := existing.GetLabels()[v1beta1.LabelCanary], "label "+v1beta1.LabelCanary
-	for _, ref := range existing.GetOwnerReferences() {
-		if isCanary(ref) && ref.Name != c.Name {
-			other, mark = ref.Name, "owner reference"
-		}
-	}
-	if other == "" || other == c.Name {
+	other, mark := otherCanary(c, existing)
+	if other == "" {
 		return nil
 	}
-	return fmt.Errorf("spec.service.name: %s in namespace %s belongs to the Canary %q; give this Canary another service name, or remove the %s if that Canary is gone",
-		o, c.Namespace, other, mark)
+	return fmt.Errorf("spec.service.name: %s in namespace %s belongs to the Canary %q; "+
+		"give this Canary another service name, or remove the %s if that Canary is gone", o, c.Namespace, other, mark)
 }
 
 // claim marks an object as the Canary's: labels, annotations and, where Sluice created it, ownership. What others put there stays.

@@ -152,8 +152,9 @@ func (g generator) traffic(s *v1beta1.CanaryService) {
 
 // foreignRules are rules that no Canary may touch: to other Services, to a namesake in another namespace, without a backend.
 func (g generator) foreignRules() []any {
-	var out []any
-	for i := range g.IntN(4) {
+	n := g.IntN(4)
+	out := make([]any, 0, n)
+	for i := range n {
 		rule := map[string]any{
 			"name":    fmt.Sprint("foreign-", i),
 			"matches": []any{map[string]any{"path": map[string]any{"type": "Exact", "value": fmt.Sprint("/f", i)}}},

@@ -220,7 +220,7 @@ func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o 
 	if err != nil || existing == nil {
 		return err
 	}
-	if refuseOthers(c, o, existing) != nil {
+	if other, _ := otherCanary(c, existing); other != "" {
 		return nil
 	}
 	desired := p.Divert(c, existing, core.RouteIntent{Primary: 100, ViaApex: true})

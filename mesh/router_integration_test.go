@@ -47,7 +47,8 @@ func TestSituationsOnAnAPIServer(t *testing.T) {
 			if !equal(live.Object["spec"], want.Object["spec"]) {
 				t.Errorf("stored otherwise than rendered:\n%s", toYAML(t, live.Object["spec"]))
 			}
-			if !equal(live.GetLabels(), want.GetLabels()) || !equal(live.GetAnnotations(), want.GetAnnotations()) || !equal(live.GetOwnerReferences(), want.GetOwnerReferences()) {
+			if !equal(live.GetLabels(), want.GetLabels()) || !equal(live.GetAnnotations(), want.GetAnnotations()) ||
+				!equal(live.GetOwnerReferences(), want.GetOwnerReferences()) {
 				t.Errorf("metadata: %s", toYAML(t, live.Object["metadata"]))
 			}
 		})
@@ -100,7 +101,8 @@ func (s *stage) answer() {
 		"controllerName": "example.com/gateway",
 		"parentRef":      map[string]any{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public"},
 		"conditions": []any{map[string]any{
-			"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "observedGeneration": u.GetGeneration(), "lastTransitionTime": "2026-01-01T00:00:00Z",
+			"type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
+			"observedGeneration": u.GetGeneration(), "lastTransitionTime": "2026-01-01T00:00:00Z",
 		}},
 	}}}
 	if err := world.admin.Status().Update(s.Context(), u); err != nil {
@@ -116,7 +118,10 @@ func TestForeignEditsSurviveAndDriftIsRepaired(t *testing.T) {
 	before := edited.DeepCopy()
 	rules, _, _ := unstructured.NestedSlice(edited.Object, "spec", "rules")
 	mapsIn(mapsIn(rules)[0]["backendRefs"])[1]["weight"] = int64(90)
-	foreign := parse(t, `{apiVersion: v1, kind: Rule, rule: {matches: [{path: {type: Exact, value: /docs}}], backendRefs: [{group: "", kind: Service, name: docs, port: 80, weight: 1}]}}`).Object["rule"]
+	foreign := map[string]any{
+		"matches":     []any{map[string]any{"path": map[string]any{"type": "Exact", "value": "/docs"}}},
+		"backendRefs": []any{map[string]any{"group": "", "kind": "Service", "name": "docs", "port": int64(80), "weight": int64(1)}},
+	}
 	edited.Object["spec"].(map[string]any)["rules"] = append([]any{foreign}, rules...)
 	edited.SetLabels(map[string]string{v1beta1.LabelCanary: "podinfo", "theirs": "label"})
 	edited.SetAnnotations(map[string]string{"theirs": "annotation"})
@@ -135,7 +140,8 @@ func TestForeignEditsSurviveAndDriftIsRepaired(t *testing.T) {
 		if len(stored) != 2 || !equal(stored[0], foreign) {
 			t.Errorf("at %d the rules are\n%s", canary, toYAML(t, stored))
 		}
-		if live.GetLabels()["theirs"] != "label" || live.GetAnnotations()["theirs"] != "annotation" || live.GetAnnotations()["kustomize.toolkit.fluxcd.io/reconcile"] != "disabled" {
+		labels, annotations := live.GetLabels(), live.GetAnnotations()
+		if labels["theirs"] != "label" || annotations["theirs"] != "annotation" || annotations["kustomize.toolkit.fluxcd.io/reconcile"] != "disabled" {
 			t.Errorf("at %d the metadata is\n%s", canary, toYAML(t, live.Object["metadata"]))
 		}
 	}
