@@ -1,0 +1,538 @@
+//go:build integration
+
+package reconciler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/sluice-dev/sluice/analysis/check"
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// patience bounds how long a state may take to come about.
+const patience = 60 * time.Second
+
+// shared is the API server that all tests use; each has a namespace of its own.
+var shared struct {
+	config *rest.Config
+	scheme *runtime.Scheme
+	admin  client.Client
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set, so there is no kube-apiserver to test against; run `make integration`")
+		os.Exit(1)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctrl.SetLogger(zap.New(zap.UseDevMode(true), zap.WriteTo(os.Stderr)))
+	env := &envtest.Environment{CRDDirectoryPaths: []string{"../manifests/base/crds"}, ErrorIfCRDPathMissing: true}
+	cfg, err := env.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "start the API server:", err)
+		return 1
+	}
+	defer func() {
+		if err := env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the API server:", err)
+		}
+	}()
+	shared.config, shared.scheme = cfg, runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
+		if err := add(shared.scheme); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	if shared.admin, err = client.New(cfg, client.Options{Scheme: shared.scheme}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// stage is a namespace with an application, the controllers of Kubernetes that concern it, and Sluice, which can be stopped and started.
+type stage struct {
+	*testing.T
+	ns       string
+	requests atomic.Int64
+	router   *fakeRouter
+	checks   *fakeChecker
+	sluice   *Reconciler
+	stop     func()
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rollout-"}}
+	if err := shared.admin.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{T: t, ns: ns.Name, router: &fakeRouter{routes: map[string]core.Route{}}, checks: &fakeChecker{open: true}}
+	go wait.UntilWithContext(t.Context(), s.kubernetes, 20*time.Millisecond)
+	s.start()
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// RoundTrip counts Sluice's requests, those that keep watches open aside.
+type counting struct {
+	next http.RoundTripper
+	n    *atomic.Int64
+}
+
+func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Query().Get("watch") == "" {
+		c.n.Add(1)
+	}
+	return c.next.RoundTrip(req)
+}
+
+// start runs a new Sluice that knows nothing of an earlier one.
+func (s *stage) start() {
+	s.Helper()
+	cfg := rest.CopyConfig(shared.config)
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, &s.requests} })
+	skip := true
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: shared.scheme, Cache: CacheOptions(s.ns), Client: ClientOptions(),
+		Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: &skip},
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	metrics, err := NewMetrics(prometheus.NewRegistry(), mgr.GetClient(), "test", "kubernetes")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.sluice = New(Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Router: s.router, Checker: s.checks,
+		Clock: clock.RealClock{}, Recorder: mgr.GetEventRecorder("sluice"), Metrics: metrics,
+	})
+	s.router.notify, s.checks.notify = s.sluice.Notify, s.sluice.Notify
+	if err := s.sluice.SetupWithManager(s.Context(), mgr, 2); err != nil {
+		s.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := mgr.Start(ctx); err != nil {
+			s.Error(err)
+		}
+	}()
+	s.stop = func() {
+		cancel()
+		<-done
+	}
+}
+
+// until polls for a state of the world.
+func (s *stage) until(what string, holds func() bool) {
+	s.Helper()
+	err := wait.PollUntilContextTimeout(s.Context(), 20*time.Millisecond, patience, true, func(context.Context) (bool, error) { return holds(), nil })
+	if err != nil {
+		st, _ := json.MarshalIndent(s.canary().Status, "", " ")
+		s.Fatalf("it does not come about that %s; status: %s", what, st)
+	}
+}
+
+func (s *stage) key(name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: s.ns, Name: name}
+}
+
+// get reads an object; false when it does not exist.
+func (s *stage) get(name string, o client.Object) bool {
+	s.Helper()
+	err := shared.admin.Get(s.Context(), s.key(name), o)
+	if err != nil && !apierrors.IsNotFound(err) {
+		s.Fatal(err)
+	}
+	return err == nil
+}
+
+func (s *stage) canary() *v1beta1.Canary {
+	c := &v1beta1.Canary{}
+	s.get("web", c)
+	return c
+}
+
+func (s *stage) deployment(name string) *appsv1.Deployment {
+	d := &appsv1.Deployment{}
+	s.get(name, d)
+	return d
+}
+
+func (s *stage) service(name string) *corev1.Service {
+	o := &corev1.Service{}
+	s.get(name, o)
+	return o
+}
+
+func (s *stage) create(o client.Object) {
+	s.Helper()
+	o.SetNamespace(s.ns)
+	if err := shared.admin.Create(s.Context(), o); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// change updates an object, as often as somebody else comes first.
+func change[T client.Object](s *stage, name string, o T, edit func(T)) {
+	s.Helper()
+	s.until("the update of "+name+" succeeds", func() bool {
+		if !s.get(name, o) {
+			s.Fatalf("%s does not exist", name)
+		}
+		edit(o)
+		err := shared.admin.Update(s.Context(), o)
+		if err != nil && !apierrors.IsConflict(err) {
+			s.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
+func (s *stage) setImage(image string) {
+	s.Helper()
+	change(s, "web", &appsv1.Deployment{}, func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = image })
+}
+
+func (s *stage) image(deployment string) string {
+	c := s.deployment(deployment).Spec.Template.Spec.Containers
+	if len(c) == 0 {
+		return ""
+	}
+	return c[0].Image
+}
+
+// snapshots reads what is stored.
+func (s *stage) snapshots() []revision.Stored {
+	s.Helper()
+	list := &appsv1.ControllerRevisionList{}
+	if err := shared.admin.List(s.Context(), list, client.InNamespace(s.ns)); err != nil {
+		s.Fatal(err)
+	}
+	var out []revision.Stored
+	for i := range list.Items {
+		st, err := revision.Decode(&list.Items[i])
+		if err != nil {
+			s.Fatal(err)
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// application creates a Deployment with a ConfigMap and a Secret, and its Canary.
+func (s *stage) application() {
+	s.Helper()
+	s.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}, Data: map[string]string{"colour": "blue"}})
+	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "token"}, Data: map[string][]byte{"t": []byte("1")}})
+	l := map[string]string{"app": "web"}
+	s.create(&appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(2)),
+			Selector: &metav1.LabelSelector{MatchLabels: l},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: l},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{
+					Name: "main", Image: "web:1", Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
+					EnvFrom: []corev1.EnvFromSource{
+						{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}},
+						{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "token"}}},
+					},
+				}}},
+			},
+		},
+	})
+	s.create(&v1beta1.Canary{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: v1beta1.CanarySpec{
+			TargetRef: v1beta1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"},
+			Service:   v1beta1.CanaryService{Port: 80, TargetPort: intstr.FromInt32(8080)},
+			Analysis: v1beta1.CanaryAnalysis{
+				Interval: "1s", Threshold: 2, StepWeight: 50,
+				Webhooks: []v1beta1.CanaryWebhook{{Name: "load", URL: "http://load.test/"}},
+			},
+		},
+	})
+}
+
+// settled waits until the Canary is in a phase and Sluice has nothing left to do.
+func (s *stage) settled(phase v1beta1.CanaryPhase) {
+	s.Helper()
+	s.until(fmt.Sprintf("the phase is %s and the Canary ready", phase), func() bool {
+		st := s.canary().Status
+		ready := st.Condition(v1beta1.ConditionReady)
+		return st.Phase == phase && ready != nil && ready.Status == metav1.ConditionTrue
+	})
+	s.until("Sluice is quiet", func() bool {
+		before := s.requests.Load()
+		return wait.PollUntilContextTimeout(s.Context(), 50*time.Millisecond, time.Second, true, func(context.Context) (bool, error) {
+			return s.requests.Load() != before, nil
+		}) != nil
+	})
+}
+
+// kubernetes does what the controllers of Deployments, ReplicaSets and EndpointSlices do; each pod is ready at once.
+func (s *stage) kubernetes(ctx context.Context) {
+	deployments, services := &appsv1.DeploymentList{}, &corev1.ServiceList{}
+	if shared.admin.List(ctx, deployments, client.InNamespace(s.ns)) != nil || shared.admin.List(ctx, services, client.InNamespace(s.ns)) != nil {
+		return
+	}
+	pods := map[string]labels.Set{}
+	for i := range deployments.Items {
+		d := &deployments.Items[i]
+		hash := s.replicaSet(ctx, d)
+		if hash == "" {
+			continue
+		}
+		for n := range *d.Spec.Replicas {
+			l := labels.Set(maps.Clone(d.Spec.Template.Labels))
+			l[revision.PodHashLabel] = hash
+			pods[fmt.Sprintf("%s-%s-pod%02d", d.Name, hash, n)] = l
+		}
+	}
+	for i := range services.Items {
+		s.endpoints(ctx, &services.Items[i], pods)
+	}
+}
+
+// replicaSet makes the ReplicaSet of a Deployment's template, reports the status and returns the hash.
+func (s *stage) replicaSet(ctx context.Context, d *appsv1.Deployment) string {
+	if d.DeletionTimestamp != nil {
+		return ""
+	}
+	raw, err := json.Marshal(d.Spec.Template)
+	if err != nil {
+		s.Error(err)
+	}
+	h := fnv.New32a()
+	_, _ = h.Write(raw)
+	hash := strings.NewReplacer("0", "b", "1", "c", "3", "d").Replace(strconv.FormatUint(uint64(h.Sum32()), 10))
+	status := appsv1.DeploymentStatus{ObservedGeneration: d.Generation}
+	if !d.Spec.Paused {
+		n := *d.Spec.Replicas
+		status.Replicas, status.UpdatedReplicas, status.ReadyReplicas, status.AvailableReplicas = n, n, n, n
+		template := *d.Spec.Template.DeepCopy()
+		template.Labels[revision.PodHashLabel] = hash
+		rs := &appsv1.ReplicaSet{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: s.ns, Name: d.Name + "-" + hash, Labels: template.Labels,
+				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))},
+			},
+			Spec: appsv1.ReplicaSetSpec{Selector: &metav1.LabelSelector{MatchLabels: template.Labels}, Template: template},
+		}
+		if err := shared.admin.Create(ctx, rs); err != nil && !apierrors.IsAlreadyExists(err) {
+			return ""
+		}
+	}
+	if !equality.Semantic.DeepEqual(d.Status, status) {
+		d.Status = status
+		// A conflict is made up for in the next round.
+		_ = shared.admin.Status().Update(ctx, d)
+	}
+	if d.Spec.Paused {
+		return ""
+	}
+	return hash
+}
+
+// endpoints brings a Service's EndpointSlice to the pods that it selects.
+func (s *stage) endpoints(ctx context.Context, svc *corev1.Service, pods map[string]labels.Set) {
+	want := &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: s.ns, Name: svc.Name + "-slice", Labels: maps.Clone(svc.Labels)},
+		AddressType: discoveryv1.AddressTypeIPv4,
+	}
+	if want.Labels == nil {
+		want.Labels = map[string]string{}
+	}
+	want.Labels[discoveryv1.LabelServiceName] = svc.Name
+	for _, name := range sorted(pods) {
+		if labels.SelectorFromSet(svc.Spec.Selector).Matches(pods[name]) {
+			want.Endpoints = append(want.Endpoints, discoveryv1.Endpoint{
+				Addresses: []string{"10.0.0.1"}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: name},
+			})
+		}
+	}
+	have := &discoveryv1.EndpointSlice{}
+	if err := shared.admin.Get(ctx, client.ObjectKeyFromObject(want), have); apierrors.IsNotFound(err) {
+		_ = shared.admin.Create(ctx, want)
+		return
+	}
+	if !equality.Semantic.DeepEqual(have.Labels, want.Labels) || !equality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) {
+		have.Labels, have.Endpoints = want.Labels, want.Endpoints
+		_ = shared.admin.Update(ctx, have)
+	}
+}
+
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	// Insertion into a slice of a few names; the order only has to be the same each time.
+	for i := range keys {
+		for j := i; j > 0 && keys[j] < keys[j-1]; j-- {
+			keys[j], keys[j-1] = keys[j-1], keys[j]
+		}
+	}
+	return keys
+}
+
+// fakeRouter is a traffic provider that accepts every route at once.
+type fakeRouter struct {
+	mu      sync.Mutex
+	routes  map[string]core.Route
+	weights []int
+	notify  func(types.NamespacedName)
+}
+
+func (r *fakeRouter) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
+	if c.Spec.Provider == "istio" {
+		return core.Traffic{}, fmt.Errorf("provider istio is not available; use gatewayapi:v1")
+	}
+	return core.Traffic{Weighted: true, Drain: 10 * time.Millisecond}, nil
+}
+
+func (r *fakeRouter) Watches(*v1beta1.Canary) ([]schema.GroupVersionKind, error) { return nil, nil }
+
+func (r *fakeRouter) Read(_ context.Context, c *v1beta1.Canary) (core.Route, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.routes[c.Namespace], nil
+}
+
+func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteIntent) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.routes[c.Namespace]
+	next := core.Route{Exists: true, Primary: i.Primary, Canary: i.Canary, ViaApex: i.ViaApex, Accepted: true, Version: old.Version}
+	if next == old {
+		return false, nil
+	}
+	if i.Version != old.Version {
+		return false, apierrors.NewConflict(schema.GroupResource{Resource: "routes"}, c.Name, fmt.Errorf("version %s is not %s", i.Version, old.Version))
+	}
+	next.Version = old.Version + "1"
+	r.routes[c.Namespace] = next
+	r.weights = append(r.weights, i.Canary)
+	go r.notify(client.ObjectKeyFromObject(c))
+	return true, nil
+}
+
+func (r *fakeRouter) GiveBack(_ context.Context, c *v1beta1.Canary) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.routes, c.Namespace)
+	return nil
+}
+
+// fakeChecker passes every check while it is open, and answers none while it is not.
+type fakeChecker struct {
+	mu      sync.Mutex
+	open    bool
+	verdict v1beta1.Verdict
+	asked   map[string]check.Request
+	notify  func(types.NamespacedName)
+}
+
+func (f *fakeChecker) set(open bool, verdict v1beta1.Verdict) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open, f.verdict = open, verdict
+	for _, req := range f.asked {
+		go f.notify(req.CanaryName())
+	}
+}
+
+func (f *fakeChecker) Ask(req check.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.asked[req.Key]; ok {
+		return
+	}
+	if f.asked == nil {
+		f.asked = map[string]check.Request{}
+	}
+	f.asked[req.Key] = req
+	go f.notify(req.CanaryName())
+}
+
+func (f *fakeChecker) Answer(_ types.NamespacedName, key string) (check.Result, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	req, ok := f.asked[key]
+	verdict := f.verdict
+	if verdict == "" {
+		verdict = v1beta1.VerdictPass
+	}
+	return check.Result{Key: req.Key, Verdict: verdict, Message: "as the test says", Time: time.Now()}, ok && f.open
+}
+
+func (f *fakeChecker) Forget(_ types.NamespacedName, prefix string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.asked {
+		if strings.HasPrefix(k, prefix) {
+			delete(f.asked, k)
+		}
+	}
+}
+
+// objectsOf returns the items of a list.
+func objectsOf(s *stage, list client.ObjectList) []client.Object {
+	s.Helper()
+	items, err := meta.ExtractList(list)
+	if err != nil {
+		s.Fatal(err)
+	}
+	var out []client.Object
+	for _, i := range items {
+		out = append(out, i.(client.Object))
+	}
+	return out
+}
