@@ -25,11 +25,11 @@ func (w workloadRef) targetOf(c *v1beta1.Canary) bool {
 	return c.Namespace == w.namespace && c.Spec.TargetRef.Kind == w.kind && c.Spec.TargetRef.Name == w.name
 }
 
-// byReference finds the Canary that names the workload, in the cache; nil when there is none. Where several do, which admission denies, the
-// one that validation puts in charge counts.
-func (f canaries) byReference(ctx context.Context, w workloadRef) (*v1beta1.Canary, error) {
+// byReference finds the Canary that names the workload; nil when there is none. Where several do, which admission denies, the one that
+// validation puts in charge counts.
+func byReference(ctx context.Context, from client.Reader, w workloadRef) (*v1beta1.Canary, error) {
 	var list v1beta1.CanaryList
-	if err := f.cache.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
+	if err := from.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
 		return nil, fmt.Errorf("list the Canaries of namespace %s: %w", w.namespace, err)
 	}
 	var best *v1beta1.Canary
@@ -51,7 +51,7 @@ func inCharge(a, b *v1beta1.Canary) bool {
 }
 
 // of finds the Canary of a workload that carries Sluice's labels: the labelled one in the cache, else any other in the cache that names the
-// workload, else the labelled one on the API server, for the cache may not have seen it yet. Nil means that there is none.
+// workload, else one on the API server, for the cache may not have seen it yet. Nil means that there is none.
 func (f canaries) of(ctx context.Context, w workloadRef, label string) (*v1beta1.Canary, error) {
 	key := types.NamespacedName{Namespace: w.namespace, Name: label}
 	if label != "" {
@@ -59,9 +59,11 @@ func (f canaries) of(ctx context.Context, w workloadRef, label string) (*v1beta1
 			return c, err
 		}
 	}
-	c, err := f.byReference(ctx, w)
-	if c != nil || err != nil || label == "" {
+	if c, err := byReference(ctx, f.cache, w); c != nil || err != nil {
 		return c, err
+	}
+	if label == "" {
+		return byReference(ctx, f.live, w)
 	}
 	return get(ctx, f.live, key, w)
 }

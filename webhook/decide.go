@@ -6,6 +6,7 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/revision"
@@ -17,8 +18,6 @@ type Facts struct {
 	Operation admissionv1.Operation
 	// Old is the stored object, nil for CREATE. New is the requested one, nil for DELETE.
 	Old, New *unstructured.Unstructured
-	// Own tells that Sluice itself asks.
-	Own bool
 	// Canary is the one whose target the workload is; nil when there is none.
 	Canary *v1beta1.Canary
 	// Hold tells that a change of the template must wait, because pods of the target may hold user traffic.
@@ -45,8 +44,6 @@ type rule struct {
 
 // ladder is the order in which situations take precedence.
 var ladder = []rule{
-	// Sluice's own writes carry a decision of the reconciler already.
-	{"own", func(f Facts) (Outcome, bool, error) { return Outcome{}, f.Own, nil }},
 	// An object that is going away must be able to go, whatever else is asked of it.
 	{"deleting", func(f Facts) (Outcome, bool, error) {
 		return Outcome{}, beingDeleted(f.Old) || beingDeleted(f.New), nil
@@ -134,8 +131,21 @@ func updated(f Facts) (Outcome, bool, error) {
 }
 
 func track(p *patch, c *v1beta1.Canary) {
-	p.label(v1beta1.LabelTracked, v1beta1.TrackedTarget)
-	p.label(v1beta1.LabelCanary, c.Name)
+	for _, key := range []string{v1beta1.LabelTracked, v1beta1.LabelCanary} {
+		if value, ok := trackedLabels(c)[key]; ok {
+			p.label(key, value)
+		}
+	}
+}
+
+// trackedLabels are the labels of a Canary's target. The name of a Canary may be longer than a label can be; then the target does without, for
+// a bad label would get the user's request refused, and the Canary is found by its reference.
+func trackedLabels(c *v1beta1.Canary) map[string]string {
+	labels := map[string]string{v1beta1.LabelTracked: v1beta1.TrackedTarget}
+	if len(c.Name) <= validation.LabelValueMaxLength {
+		labels[v1beta1.LabelCanary] = c.Name
+	}
+	return labels
 }
 
 func beingDeleted(u *unstructured.Unstructured) bool {

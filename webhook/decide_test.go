@@ -247,7 +247,6 @@ func TestDecideLeavesAlone(t *testing.T) {
 	gone.DeletionTimestamp = &now
 	replacedAndHeld := workload(t, image("2"), replaced)
 	tests := map[string]Facts{
-		"Sluice's own request":      {Own: true, Old: workload(t), New: replacedAndHeld, Canary: canary("test", "podinfo")},
 		"an object that is deleted": {Old: workload(t, goes), New: workload(t, goes, image("2"), replaced), Canary: canary("test", "podinfo")},
 		"a Canary that gives back":  {Old: workload(t, hold(heldByB)), New: replacedAndHeld, Canary: left},
 		"a Canary that is deleted":  {Old: workload(t, hold(heldByB)), New: replacedAndHeld, Canary: gone},
@@ -302,7 +301,13 @@ func TestDecideOnCreateAndDelete(t *testing.T) {
 		`{"op":"add","path":"/metadata/labels/sluice.dev~1canary","value":"podinfo"}]` {
 		t.Errorf("patches of a new target: %s", got)
 	}
-	deleted := decide(t, Facts{Operation: admissionv1.Delete, Old: workload(t), Canary: canary("test", "podinfo")})
+	long := canary("test", strings.Repeat("c", 100))
+	if got := mustJSON(t, decide(t, Facts{Operation: admissionv1.Create, New: workload(t, replaced), Canary: long}).Patches); strings.Contains(got, long.Name) {
+		t.Errorf("patches with a name that no label can hold: %s", got)
+	}
+	served := canary("test", "podinfo")
+	served.Status.Phase = v1beta1.PhaseSucceeded
+	deleted := decide(t, Facts{Operation: admissionv1.Delete, Old: workload(t), Canary: served})
 	if !deleted.Snapshot || len(deleted.Patches) > 0 || len(deleted.Warnings) != 1 || !strings.Contains(deleted.Warnings[0], "delete canary podinfo") {
 		t.Errorf("deletion: %+v, want a snapshot and a way to leave", deleted)
 	}

@@ -18,6 +18,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -32,13 +33,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
 )
-
-// own is the user that the shipped conditions exclude.
-const own = "system:serviceaccount:sluice-system:sluice"
 
 // world is the API server with the shipped configurations and a webhook server that answers them, shared by all tests: each uses a namespace of
 // its own.
@@ -49,6 +48,8 @@ var world struct {
 	admin, sluice client.Client
 	warnings      *recorder
 	metrics       *prometheus.Registry
+	// kubeconfig is the admin's, as a file.
+	kubeconfig string
 	// cache is what the webhook process reads from.
 	cache client.Reader
 	// requests counts what the webhook process asks of the API server, watches aside.
@@ -83,6 +84,11 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, "stop the API server:", err)
 		}
 	}()
+	world.kubeconfig = filepath.Join(env.WebhookInstallOptions.LocalServingCertDir, "kubeconfig")
+	if err := os.WriteFile(world.kubeconfig, env.KubeConfig, 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, "write the kubeconfig:", err)
+		return 1
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
 	defer func() {
@@ -108,7 +114,12 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 	if world.sluice, err = clientFor(own); err != nil {
 		return err
 	}
+	if err := grant(ctx); err != nil {
+		return err
+	}
+	// With the shipped rights and no others.
 	asSluice := as(own)
+	asSluice.Impersonate.Groups = nil
 	asSluice.WarningHandler = rest.NoWarnings{}
 	asSluice.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next} })
 	mgr, err := ctrl.NewManager(asSluice, ctrl.Options{
@@ -134,7 +145,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register("/panic", &admission.Webhook{Handler: guard{path: "/panic", inner: panicking{}, metrics: m, now: time.Now}})
+	mgr.GetWebhookServer().Register("/panic", &admission.Webhook{Handler: guard{path: "/panic", inner: panicking{}, reach: reach{username: own}, metrics: m, now: time.Now}})
 	go func() {
 		defer close(stopped)
 		if err := mgr.Start(ctx); err != nil {
@@ -146,6 +157,26 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 	}
 	check := mgr.GetWebhookServer().StartedChecker()
 	return poll(ctx, 20*time.Second, func() error { return check(nil) })
+}
+
+// grant applies the shipped rights.
+func grant(ctx context.Context) error {
+	for _, file := range []string{"cluster.yaml", "workloads.yaml"} {
+		raw, err := os.ReadFile(filepath.Join("..", "manifests", "base", "rbac", file))
+		if err != nil {
+			return err
+		}
+		for _, document := range strings.Split(string(raw), "\n---\n") {
+			u := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(document), u); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			if err := world.admin.Create(ctx, u); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+	}
+	return nil
 }
 
 // as returns a configuration that acts as a user with all rights.
@@ -206,12 +237,22 @@ func eventually(t *testing.T, check func() error) {
 // namespace creates a namespace named after the test.
 func namespace(t *testing.T) string {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	name := strings.Trim(strings.Map(lowerOrDash, t.Name()), "-")
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name + "-"}}
 	if err := world.admin.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
 	return ns.Name
+}
+
+func lowerOrDash(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r - 'A' + 'a'
+	}
+	if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+		return r
+	}
+	return '-'
 }
 
 // calls is how often a path was asked.

@@ -11,6 +11,9 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
+// own is the user that the shipped conditions exclude.
+const own = "system:serviceaccount:sluice-system:sluice"
+
 // deployment is a small workload that runs an image.
 func deployment(namespace, name, image string) *appsv1.Deployment {
 	app := map[string]string{"app": name}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -32,10 +33,24 @@ type handler interface {
 
 // guard stands between the API server and a handler: it bounds the time, survives panics, counts, and turns every failure into "allowed".
 type guard struct {
-	path    string
-	inner   handler
+	path  string
+	inner handler
+	// reach tells which requests are looked at.
+	reach   reach
 	metrics *metrics
 	now     func() time.Time
+}
+
+// reach tells which requests concern Sluice. The webhook configurations say the same, but may be older or newer than the program.
+type reach struct {
+	// username is Sluice's own. Its writes carry a decision already.
+	username string
+	// namespace is the only one that is looked after; empty means all.
+	namespace string
+}
+
+func (r reach) includes(req admission.Request) bool {
+	return req.SubResource == "" && req.UserInfo.Username != r.username && (r.namespace == "" || r.namespace == req.Namespace)
 }
 
 // Handle implements admission.Handler.
@@ -50,6 +65,10 @@ func (g guard) Handle(ctx context.Context, req admission.Request) (resp admissio
 		dryRun := req.DryRun != nil && *req.DryRun
 		g.metrics.observe(g.path, string(req.Operation), dryRun, outcome, g.now().Sub(start))
 	}()
+	if !g.reach.includes(req) {
+		outcome = outcomeAllowed
+		return allowed(answer{})
+	}
 	ctx, cancel := context.WithTimeout(ctx, Budget)
 	defer cancel()
 
@@ -94,15 +113,24 @@ func allowed(a answer) admission.Response {
 	return resp
 }
 
-// denied lists all problems, one per line, so that a person can solve them in one go. The API server puts its own words before the first line.
+// Bounds of a refusal, far above what people meet: they keep an answer small whatever a manifest holds.
+const (
+	maxDenials = 50
+	maxDenial  = 500
+)
+
+// denied lists the problems, one per line, so that a person can solve them in one go. The API server puts its own words before the first line.
 func denied(a answer) admission.Response {
-	message := a.denials[0]
-	if n := len(a.denials); n > 1 {
-		message = fmt.Sprintf("%d problems\n%s", n, strings.Join(a.denials, "\n"))
+	var list []string
+	for _, d := range a.denials[:min(len(a.denials), maxDenials)] {
+		list = append(list, oneLine(d, maxDenial))
 	}
-	resp := admission.Denied(message)
+	if n := len(a.denials); n > 1 {
+		list = append([]string{fmt.Sprintf("%d problems", n)}, list...)
+	}
+	resp := admission.Denied(strings.Join(list, "\n"))
 	resp.Result.Code = http.StatusUnprocessableEntity
-	resp.Result.Reason = "Invalid"
+	resp.Result.Reason = metav1.StatusReasonInvalid
 	resp.Warnings = bounded(a.warnings)
 	return resp
 }

@@ -29,7 +29,7 @@ func ask(t *testing.T, body string, h handler) (*admissionv1.AdmissionResponse, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	hook := &admission.Webhook{Handler: guard{path: "/test", inner: h, metrics: m, now: time.Now}}
+	hook := &admission.Webhook{Handler: guard{path: "/test", inner: h, reach: reach{username: own, namespace: "test"}, metrics: m, now: time.Now}}
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/test", strings.NewReader(body))
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
@@ -54,7 +54,7 @@ func ask(t *testing.T, body string, h handler) (*admissionv1.AdmissionResponse, 
 	return review.Response, ""
 }
 
-const review = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u1","operation":"UPDATE"}}`
+const review = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u1","operation":"UPDATE","namespace":"test"}}`
 
 func TestGuardNeverDeniesByAccident(t *testing.T) {
 	hold := Operation{Op: "add", Path: "/spec/paused", Value: true}
@@ -122,6 +122,37 @@ func TestGuardDeniesWithAllProblems(t *testing.T) {
 	}
 }
 
+func TestGuardPassesOnWhatConcernsSluice(t *testing.T) {
+	asked := false
+	h := handlerFunc(func(context.Context) (answer, error) {
+		asked = true
+		return answer{}, nil
+	})
+	for body, want := range map[string]bool{
+		review: true,
+		strings.Replace(review, `"test"`, `"other"`, 1):                                      false,
+		strings.Replace(review, `"test"`, `"test","subResource":"scale"`, 1):                 false,
+		strings.Replace(review, `"test"`, `"test","userInfo":{"username":"`+own+`"}`, 1):     false,
+		strings.Replace(review, `"test"`, `"test","userInfo":{"username":"`+own+`-two"}`, 1): true,
+	} {
+		asked = false
+		if resp, _ := ask(t, body, h); !resp.Allowed || asked != want {
+			t.Errorf("%s: allowed %v, handler asked %v; want it asked: %v", body, resp.Allowed, asked, want)
+		}
+	}
+}
+
+func TestRefusalIsBounded(t *testing.T) {
+	var many []string
+	for range 200 {
+		many = append(many, strings.Repeat("x", 10_000))
+	}
+	resp, _ := ask(t, review, handlerFunc(func(context.Context) (answer, error) { return answer{denials: many}, nil }))
+	if n := len(resp.Result.Message); resp.Allowed || n > 30_000 || !strings.HasPrefix(resp.Result.Message, "200 problems\n") {
+		t.Errorf("allowed %v with %d bytes, want a bounded refusal that tells how many problems there are", resp.Allowed, n)
+	}
+}
+
 // What cannot be understood must not look like a denial to the API server: an answer without the UID of the request counts as a failed call,
 // which the failure policy lets pass.
 func TestBrokenRequestsAreNoDenials(t *testing.T) {
@@ -178,6 +209,7 @@ func TestChangeWarningSaysWhatFollows(t *testing.T) {
 		"Sluice: this change is held until traffic has left the canary of podinfo; then 10, 20, 30, 40, 50 % of traffic, checked every 30s":   changeWarning(weighted, true),
 		"Sluice: this change is held until the primary of canary podinfo serves the version before it; then it is checked 5 times, every 30s": changeWarning(canary("test", "podinfo"), true),
 		"Sluice: the last revision is kept and the primary goes on serving; to leave, delete canary podinfo":                                  deletionWarning(weighted),
+		"Sluice: the last revision is kept; canary podinfo waits for its target to come back":                                                 deletionWarning(canary("test", "podinfo")),
 	} {
 		if got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -31,6 +31,8 @@ type Options struct {
 	// Username is Sluice's own as the API server knows it, such as system:serviceaccount:sluice-system:sluice. Its requests are left alone.
 	// Required.
 	Username string
+	// Namespace is the only one that Sluice looks after. Default: all.
+	Namespace string
 	// Validation holds the controller's settings that Canaries are judged by: DefaultProvider and NoCrossNamespaceRefs. Features default to
 	// those of this build; what depends on the request is filled in.
 	Validation validation.Options
@@ -77,18 +79,17 @@ func register(server webhook.Server, o Options, m *metrics, c clients) {
 		PathWorkloads: workloads{
 			canaries:  canaries{cache: c.cache, live: c.live},
 			snapshots: store,
-			username:  o.Username,
 			needsHold: core.NeedsHold,
 		},
 		PathCanaries: canaryGate{
 			facts:    factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper()},
 			baseline: baseline{snapshots: store, write: c.write},
 			options:  o.Validation,
-			username: o.Username,
 		},
 	}
+	reach := reach{username: o.Username, namespace: o.Namespace}
 	for path, h := range handlers {
-		server.Register(path, &admission.Webhook{Handler: guard{path: path, inner: h, metrics: m, now: o.Now}})
+		server.Register(path, &admission.Webhook{Handler: guard{path: path, inner: h, reach: reach, metrics: m, now: o.Now}})
 	}
 }
 

@@ -96,5 +96,8 @@ func shares(steps []int) string {
 
 // deletionWarning says what goes on when a target is deleted under its Canary.
 func deletionWarning(c *v1beta1.Canary) string {
+	if initialising(c) {
+		return fmt.Sprintf(warningPrefix+"the last revision is kept; canary %s waits for its target to come back", c.Name)
+	}
 	return fmt.Sprintf(warningPrefix+"the last revision is kept and the primary goes on serving; to leave, delete canary %s", c.Name)
 }

@@ -16,16 +16,11 @@ import (
 type workloads struct {
 	canaries  canaries
 	snapshots snapshots
-	// username is Sluice's own.
-	username string
 	// needsHold tells whether a change must be held while a Canary is in a status.
 	needsHold func(v1beta1.CanaryStatus) bool
 }
 
 func (h workloads) handle(ctx context.Context, req admission.Request) (answer, error) {
-	if req.SubResource != "" || req.UserInfo.Username == h.username {
-		return answer{}, nil
-	}
 	facts, err := h.gather(ctx, req)
 	if err != nil {
 		return answer{}, err
@@ -60,7 +55,7 @@ func (h workloads) gather(ctx context.Context, req admission.Request) (Facts, er
 	}
 	ref := workloadRef{kind: req.Kind.Kind, namespace: req.Namespace, name: nameOf(before, after)}
 	if req.Operation == admissionv1.Create {
-		f.Canary, err = h.canaries.byReference(ctx, ref)
+		f.Canary, err = byReference(ctx, h.canaries.cache, ref)
 	} else {
 		f.Canary, err = h.canaries.of(ctx, ref, canaryLabel(before, after))
 	}

@@ -3,7 +3,11 @@
 package webhook
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +139,15 @@ var ways = map[string]func(*testing.T, *appsv1.Deployment, string) error{
 		raw := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":%q}]}}}}`, image)
 		return world.admin.Patch(t.Context(), d.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, []byte(raw)))
 	},
+	"kubectl apply": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		return kubectl(t, manifest(d.Namespace, d.Name, image), "apply")
+	},
+	"kubectl replace": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		return kubectl(t, manifest(d.Namespace, d.Name, image), "replace")
+	},
+	"kubectl apply --server-side": func(t *testing.T, d *appsv1.Deployment, image string) error {
+		return kubectl(t, manifest(d.Namespace, d.Name, image), "apply", "--server-side", "--force-conflicts")
+	},
 	"server-side apply": func(t *testing.T, d *appsv1.Deployment, image string) error {
 		return world.admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(manifest(d.Namespace, d.Name, image)),
 			client.FieldOwner("person"), client.ForceOwnership)
@@ -167,6 +180,28 @@ func TestHold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// kubectl runs the real command line tool on a manifest, and hands its warnings to the recorder.
+func kubectl(t *testing.T, manifest *unstructured.Unstructured, args ...string) error {
+	t.Helper()
+	raw, err := manifest.MarshalJSON()
+	must(t, err)
+	tool := filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl")
+	cmd := exec.CommandContext(t.Context(), tool, append(args, "--kubeconfig", world.kubeconfig, "-f", "-")...)
+	cmd.Stdin = bytes.NewReader(raw)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	err = cmd.Run()
+	for line := range strings.Lines(stderr.String()) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "Warning: "); ok && strings.HasPrefix(text, warningPrefix) {
+			world.warnings.HandleWarningHeader(299, "", text)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("kubectl %q: %w: %s", args, err, &stderr)
+	}
+	return nil
 }
 
 // expectHeld returns the revision that the hold names.
@@ -363,6 +398,20 @@ func TestLeftoversHeal(t *testing.T) {
 	}
 	if n := len(snapshotsOf(t, ns, "podinfo")); n != 0 {
 		t.Errorf("%d snapshots of something that is no target", n)
+	}
+}
+
+// A Canary whose name no label can hold is found by its reference, and its target stays writable.
+func TestLongCanaryName(t *testing.T) {
+	ns := namespace(t)
+	must(t, world.admin.Create(t.Context(), deployment(ns, "podinfo", "podinfo:1")))
+	long := canary(ns, "podinfo")
+	long.Name = strings.Repeat("c", 100)
+	must(t, world.admin.Create(t.Context(), long))
+	must(t, ways["replace"](t, deployment(ns, "podinfo", ""), "podinfo:2"))
+	u := stored(t, deployment(ns, "podinfo", ""))
+	if holdOf(u) == nil || u.GetLabels()[v1beta1.LabelTracked] != v1beta1.TrackedTarget {
+		t.Errorf("metadata %v, want a tracked and held target", u.Object["metadata"])
 	}
 }
 
