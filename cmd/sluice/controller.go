@@ -116,7 +116,8 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, o *controllerOptio
 		return err
 	}
 	if err := webhook.Setup(ctx, mgr, webhook.Options{
-		Username: username,
+		Username:  username,
+		Namespace: o.engine.namespace,
 		Validation: validation.Options{
 			DefaultProvider:      o.engine.meshProvider,
 			NoCrossNamespaceRefs: o.engine.noCrossNamespace,
