@@ -29,8 +29,11 @@ func (r *Reconciler) gatherSnapshots(ctx context.Context, w *world) error {
 		return err
 	}
 	w.snapshots = stored
-	w.observed.Promoted = revisionOf(revision.Promoted(stored))
-	w.observed.Baseline = revisionOf(revision.Baseline(stored))
+	promoted, baseline := revision.Promoted(stored), revision.Baseline(stored)
+	w.observed.Promoted = revisionOf(promoted)
+	if baseline != nil && (promoted == nil || baseline.Baseline.After(promoted.Promoted)) {
+		w.observed.Baseline = revisionOf(baseline)
+	}
 	w.observed.Stored = map[string]bool{}
 	for _, s := range stored {
 		whole, err := r.copiesExist(ctx, w.canary.Namespace, s.Configs)
