@@ -102,7 +102,7 @@ func prepare(ctx context.Context, dir state.Dir, log io.Writer) (supervisor.Spec
 	if err != nil {
 		return spec, err
 	}
-	if err := image.Compile(ctx, source, "./cmd/cluster", dir.Path("bin", "cluster")); err != nil {
+	if err := buildCommand(ctx, source, dir.Path("bin", "cluster")); err != nil {
 		return spec, err
 	}
 	if err := image.Compile(ctx, source, "./cluster/pause", dir.Path("bin", "pause")); err != nil {
@@ -119,6 +119,18 @@ func prepare(ctx context.Context, dir state.Dir, log io.Writer) (supervisor.Spec
 		spec.Images = append(spec.Images, archive)
 	}
 	return spec, nil
+}
+
+// buildCommand builds the program that the supervisor runs, for each cluster
+// its own: a change of the checkout must not change a running cluster. It is
+// built with the caller's settings, so that Go finds all packages in its cache.
+func buildCommand(ctx context.Context, source, out string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", out, "./cmd/cluster")
+	cmd.Dir = source
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the cluster's supervisor in %s: %w\n%s", source, err, bytes.TrimSpace(output))
+	}
+	return nil
 }
 
 // launch starts the supervisor apart from this process and follows its log

@@ -44,6 +44,7 @@ func components(dir state.Dir, s Spec) []node.Component {
 			"--root-ca-file=" + key("ca.crt"),
 			"--cluster-signing-cert-file=" + key("ca.crt"),
 			"--cluster-signing-key-file=" + key("ca.key"),
+			"--flex-volume-plugin-dir=" + dir.Path("root", "volume-plugins"),
 		}},
 		{Name: "kube-scheduler", After: apiReady, Argv: []string{
 			kubernetes("kube-scheduler"),
