@@ -1,0 +1,10 @@
+// Package loadtester is a server that sends HTTP load to canaries and keeps gates, spoken to like Flagger's load tester.
+//
+// Here live the parser of load commands, the queue that runs them, the gates, and the HTTP interface. There is no shell and no other
+// program: a command is text that must read as a hey command line and is carried out inside the process. That, and everything else
+// that could run programs on behalf of a caller, must stay out.
+//
+// Callers are not authenticated, as with Flagger: whoever reaches the server can send load wherever the server can connect to, and
+// can open gates. Limit who reaches it with a NetworkPolicy. The namespace filter reads a field that the caller fills in, so it guards against
+// mistakes only. Gates are kept in memory: one replica, and closed after a restart.
+package loadtester

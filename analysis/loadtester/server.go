@@ -1,0 +1,187 @@
+package loadtester
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+)
+
+// maxBody bounds a call, in bytes.
+const maxBody = 64 << 10
+
+// server answers the HTTP interface.
+type server struct {
+	queue      *queue
+	gates      *gates
+	namespaces *regexp.Regexp // nil allows all
+	metrics    *metrics
+	log        *zap.Logger
+}
+
+// payload is what a Canary's webhook sends, as far as it is of use here.
+type payload struct {
+	Name      string            `json:"name"`
+	Namespace string            `json:"namespace"`
+	Metadata  map[string]string `json:"metadata"`
+}
+
+// canary is Flagger's key of a Canary.
+func (p payload) canary() string { return p.Name + "." + p.Namespace }
+
+// refusal is an error with the HTTP status that says it.
+type refusal struct {
+	status int
+	err    error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status: status, err: fmt.Errorf(format, args...)}
+}
+
+// handler returns the routes: Flagger's paths, any method, as Flagger has it.
+func (s *server) handler(gatherer prometheus.Gatherer) http.Handler {
+	r := mux.NewRouter()
+	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "OK") })
+	r.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	r.HandleFunc("/gate/approve", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "Approved") })
+	r.HandleFunc("/gate/halt", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusForbidden, "Forbidden") })
+	for path, prefix := range map[string]string{"/gate": "", "/rollback": "rollback."} {
+		r.HandleFunc(path+"/check", s.call(s.checkGate(prefix)))
+		r.HandleFunc(path+"/open", s.call(s.setGate(prefix, true)))
+		r.HandleFunc(path+"/close", s.call(s.setGate(prefix, false)))
+	}
+	r.HandleFunc("/", s.call(s.startTask))
+	return r
+}
+
+// call decodes and checks a payload, and turns refusals into answers.
+func (s *server) call(do func(http.ResponseWriter, payload) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, err := s.decode(w, r)
+		if err == nil {
+			err = do(w, p)
+		}
+		if err == nil {
+			return
+		}
+		status := http.StatusInternalServerError
+		var refused *refusal
+		if errors.As(err, &refused) {
+			status = refused.status
+		}
+		s.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
+		s.log.Info("call refused", zap.String("path", r.URL.Path), zap.String("canary", p.canary()), zap.Int("status", status), zap.Error(err))
+		if status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "5")
+		}
+		answer(w, status, err.Error())
+	}
+}
+
+func (s *server) decode(w http.ResponseWriter, r *http.Request) (payload, error) {
+	var p payload
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&p)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return p, refuse(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
+	case err != nil:
+		return payload{}, refuse(http.StatusBadRequest, "the body is not a webhook payload in JSON: %w", err)
+	case p.Name == "" || p.Namespace == "":
+		return p, refuse(http.StatusBadRequest, `the body lacks name or namespace of the Canary: send {"name": "...", "namespace": "..."}`)
+	case s.namespaces != nil && !s.namespaces.MatchString(p.Namespace):
+		return p, refuse(http.StatusForbidden, "namespace %q is not served here: it does not match --namespace-regexp", p.Namespace)
+	}
+	return p, nil
+}
+
+func (s *server) checkGate(prefix string) func(http.ResponseWriter, payload) error {
+	return func(w http.ResponseWriter, p payload) error {
+		if s.gates.isOpen(prefix + p.canary()) {
+			answer(w, http.StatusOK, "Approved")
+		} else {
+			answer(w, http.StatusForbidden, "Forbidden")
+		}
+		return nil
+	}
+}
+
+func (s *server) setGate(prefix string, open bool) func(http.ResponseWriter, payload) error {
+	return func(w http.ResponseWriter, p payload) error {
+		key := prefix + p.canary()
+		if err := s.gates.set(key, open); err != nil {
+			return refuse(http.StatusTooManyRequests, "%w", err)
+		}
+		s.log.Info("gate set", zap.String("gate", key), zap.Bool("open", open))
+		w.WriteHeader(http.StatusAccepted)
+		return nil
+	}
+}
+
+// Types of tasks that Flagger's load tester runs and this one does not.
+var otherTypes = []string{"bash", "helm", "helmv3", "kubectl", "concord", "ngrinder"}
+
+func (s *server) startTask(w http.ResponseWriter, p payload) error {
+	if len(p.Metadata) == 0 {
+		return refuse(http.StatusBadRequest, "the payload has no metadata: set metadata.cmd to a hey command")
+	}
+	kind := cmp.Or(p.Metadata["type"], "cmd")
+	if kind != "cmd" {
+		if slices.Contains(otherTypes, kind) {
+			return refuse(http.StatusBadRequest, "metadata.type %q is not supported, because it runs programs on behalf of callers: this load tester only sends HTTP load, with type cmd and a hey command", kind)
+		}
+		return refuse(http.StatusBadRequest, "metadata.type %q is unknown: use cmd with a hey command", kind)
+	}
+	command := strings.TrimSpace(p.Metadata["cmd"])
+	if command == "" {
+		return refuse(http.StatusBadRequest, "metadata.cmd is missing: set it to a hey command, such as hey -z 1m -q 10 -c 2 http://app-canary.test/")
+	}
+	load, err := ParseCommand(command)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "metadata.cmd: %w", err)
+	}
+	logged, err := optionalBool(p.Metadata["logCmdOutput"])
+	if err != nil {
+		return refuse(http.StatusBadRequest, "metadata.logCmdOutput: %w", err)
+	}
+	switch err := s.queue.add(task{canary: p.canary(), command: command, load: load, logged: logged}); {
+	case errors.Is(err, errFull):
+		return refuse(http.StatusTooManyRequests, "%w", err)
+	case err != nil:
+		return refuse(http.StatusServiceUnavailable, "%w", err)
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func optionalBool(text string) (bool, error) {
+	if text == "" {
+		return false, nil
+	}
+	value, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%q is neither true nor false", text)
+	}
+	return value, nil
+}
+
+// answer writes a status and a line of text. The client may be gone; there is nobody to tell then.
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text))
+}
