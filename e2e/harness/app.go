@@ -1,0 +1,136 @@
+package harness
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"text/template"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-dev/sluice/e2e/cluster/addons"
+	"github.com/sluice-dev/sluice/e2e/traffic"
+)
+
+// appImage holds podinfo; all versions of applications run from it.
+const appImage = "local/podinfo:v6"
+
+// versionLabel on a pod template names the version.
+const versionLabel = "version"
+
+//go:embed manifests/app.yaml
+var appManifest string
+
+// App is a version of an application: podinfo with a page of its own. Versions
+// differ in the pod template alone, and each answer tells which it came from.
+type App struct {
+	// Namespace and Name of the Deployment; the default namespace is
+	// TestNamespace.
+	Namespace, Name string
+	// Version is made of letters, digits, dots and dashes, such as "v2".
+	Version string
+	// Broken makes the version answer HTTP 500 to every user, though its probes
+	// succeed: it looks for its page in a folder that is not there.
+	Broken bool
+	// Replicas of the Deployment; 0 means 2.
+	Replicas int
+}
+
+// Key names the Deployment, and a Canary of the same name.
+func (a App) Key() types.NamespacedName {
+	a = a.withDefaults()
+	return types.NamespacedName{Namespace: a.Namespace, Name: a.Name}
+}
+
+// Host is the host name by which users ask for the application.
+func (a App) Host() string { return a.Name + ".example.com" }
+
+func (a App) withDefaults() App {
+	if a.Namespace == "" {
+		a.Namespace = TestNamespace
+	}
+	if a.Replicas == 0 {
+		a.Replicas = 2
+	}
+	return a
+}
+
+// Manifests of the application: its namespace, page and Deployment.
+func (a App) Manifests(h *Harness) (string, error) {
+	a = a.withDefaults()
+	return Render("app.yaml", appManifest, struct {
+		App
+		Image string
+	}{a, h.Cluster.Image(appImage)})
+}
+
+// Render fills in a template of manifests.
+func Render(name, text string, values any) (string, error) {
+	parsed, err := template.New(name).Option("missingkey=error").Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("manifests %s: %w", name, err)
+	}
+	var out strings.Builder
+	if err := parsed.Execute(&out, values); err != nil {
+		return "", fmt.Errorf("manifests %s: %w", name, err)
+	}
+	return out.String(), nil
+}
+
+// Deploy applies the application, as a user does for each new version.
+func (h *Harness) Deploy(ctx context.Context, a App) error {
+	manifests, err := a.Manifests(h)
+	if err != nil {
+		return err
+	}
+	if err := h.Apply(ctx, manifests); err != nil {
+		return fmt.Errorf("deploy %s of %s: %w", a.Version, a.Key(), err)
+	}
+	return nil
+}
+
+// DeployedVersion returns the version that a Deployment's template names; ""
+// if there is no such Deployment. A primary's is that of "<name>-primary".
+func (h *Harness) DeployedVersion(ctx context.Context, key types.NamespacedName) (string, error) {
+	var deployments appsv1.DeploymentList
+	if err := h.Client.List(ctx, &deployments, inNamespace(key.Namespace)); err != nil {
+		return "", fmt.Errorf("read Deployment %s: %w", key, err)
+	}
+	for _, d := range deployments.Items {
+		if d.Name == key.Name {
+			return d.Spec.Template.Labels[versionLabel], nil
+		}
+	}
+	return "", nil
+}
+
+// marker is how an answer names its version: in the page, or in the error
+// about the page that is missing.
+var marker = regexp.MustCompile(`release:([A-Za-z0-9.-]+)`)
+
+// VersionOf tells which version of an App gave an answer; "" if it does not
+// show.
+func VersionOf(_ int, _ http.Header, body []byte) string {
+	found := marker.FindSubmatch(body)
+	if found == nil {
+		return ""
+	}
+	return string(found[1])
+}
+
+// Users is traffic of the application's users through the gateway. The caller
+// may change it before it starts.
+func (h *Harness) Users(a App) traffic.Config {
+	return traffic.Config{
+		Dial: h.Cluster.DialContext,
+		URL:  "http://" + addons.TraefikAddress + "/",
+		Host: a.Host(),
+		// Only to browsers podinfo shows its page.
+		Header:  http.Header{"User-Agent": {"Mozilla/5.0"}},
+		Version: VersionOf,
+	}
+}
