@@ -2,12 +2,13 @@ package webhook
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -34,20 +35,28 @@ func (g canaryGate) handle(ctx context.Context, req admission.Request) (answer, 
 		return answer{}, nil
 	}
 	var canary v1beta1.Canary
-	if err := convert(after, &canary); err != nil {
-		// Once stored, an object that does not decode would end every list and watch of Canaries.
-		return answer{denials: []string{fmt.Sprintf("the Canary cannot be read: %s; give the field a value of the type that the schema names", err)}}, nil
+	if err := json.Unmarshal(req.Object.Raw, &canary); err != nil {
+		return answer{denials: []string{unreadable(err)}}, nil
 	}
-	return g.judge(ctx, req, before, &canary)
+	return g.judge(ctx, req, &canary)
 }
 
-func (g canaryGate) judge(ctx context.Context, req admission.Request, before *unstructured.Unstructured, canary *v1beta1.Canary) (answer, error) {
+// unreadable refuses a Canary that does not decode: once stored, it would end every list and watch of Canaries.
+func unreadable(err error) string {
+	var mistyped *json.UnmarshalTypeError
+	if errors.As(err, &mistyped) {
+		return fmt.Sprintf("%s: %s cannot be read as %s; use a value of the type that the schema names", mistyped.Field, mistyped.Value, mistyped.Type)
+	}
+	return fmt.Sprintf("the Canary cannot be read: %s; compare it with the schema", err)
+}
+
+func (g canaryGate) judge(ctx context.Context, req admission.Request, canary *v1beta1.Canary) (answer, error) {
 	options := g.options
 	options.Creating = req.Operation == admissionv1.Create
-	if before != nil {
+	if len(req.OldObject.Raw) > 0 {
 		var old v1beta1.Canary
 		// An old object that cannot be read is about to be put right; without it the new one is judged by itself.
-		if convert(before, &old) == nil {
+		if json.Unmarshal(req.OldObject.Raw, &old) == nil {
 			options.Old = &old
 		}
 	}
@@ -72,10 +81,6 @@ func newTarget(old, canary *v1beta1.Canary) bool {
 
 func sameSpec(before, after *unstructured.Unstructured) bool {
 	return before != nil && equality.Semantic.DeepEqual(before.Object["spec"], after.Object["spec"])
-}
-
-func convert(u *unstructured.Unstructured, into any) error {
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
 }
 
 func lines(prefix string, issues []validation.Issue) []string {

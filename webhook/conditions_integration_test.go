@@ -121,7 +121,7 @@ func TestConditionsAffordLargeTemplates(t *testing.T) {
 	ns := namespace(t)
 	large := func(d *appsv1.Deployment) {
 		d.Spec.Template.Annotations = map[string]string{"blob": strings.Repeat("x", 250<<10)}
-		for i := range 2000 {
+		for i := range 4000 {
 			env := corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%d", i), Value: strings.Repeat("v", 100)}
 			d.Spec.Template.Spec.Containers[0].Env = append(d.Spec.Template.Spec.Containers[0].Env, env)
 		}
@@ -129,7 +129,7 @@ func TestConditionsAffordLargeTemplates(t *testing.T) {
 	d := tracked(t, ns, "podinfo", true, large)
 	// The first difference is in the last field that is compared.
 	must(t, world.admin.Patch(t.Context(), d.DeepCopy(), client.RawPatch(types.JSONPatchType,
-		[]byte(`[{"op":"replace","path":"/spec/template/spec/containers/0/env/1999/value","value":"other"}]`))))
+		[]byte(`[{"op":"replace","path":"/spec/template/spec/containers/0/env/3999/value","value":"other"}]`))))
 	expectHeld(t, d, "podinfo:1")
 }
 

@@ -7,6 +7,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -28,6 +29,10 @@ func (h workloads) handle(ctx context.Context, req admission.Request) (answer, e
 	out, err := Decide(facts)
 	if err != nil {
 		return answer{}, err
+	}
+	if len(out.Patches) > 0 || out.Snapshot {
+		logf.FromContext(ctx).Info("a request on a target is acted on", "rule", out.Rule, "operation", req.Operation, "hold", facts.Hold,
+			"patches", len(out.Patches), "snapshot", out.Snapshot, "dryRun", dryRun(req))
 	}
 	a := answer{patches: out.Patches, warnings: out.Warnings}
 	if out.Snapshot && !dryRun(req) {
