@@ -2,12 +2,15 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -46,7 +49,7 @@ func (r *Reconciler) applySnapshots(ctx context.Context, w *world, plan core.Pla
 
 // store writes the copies of all configs and then, because its existence says that they are there, the manifest.
 func (r *Reconciler) store(ctx context.Context, w *world) error {
-	for _, c := range w.contents {
+	for _, c := range w.live.Configs {
 		if err := r.storeCopy(ctx, w.canary.Namespace, c); err != nil {
 			return err
 		}
@@ -95,21 +98,49 @@ func (w *world) addSnapshot(o *appsv1.ControllerRevision) error {
 	return nil
 }
 
-// storeCopy makes the copy of a config unless it is there.
-func (r *Reconciler) storeCopy(ctx context.Context, namespace string, c revision.Content) error {
-	var o client.Object = c.SecretCopy(namespace)
-	if c.Kind == revision.ConfigMap {
-		o = c.ConfigMapCopy(namespace)
+// storeCopy makes the copy of a config unless it is there. The content comes from the API server; if it is not what was decided on any more,
+// that is a conflict, and the newer content is decided on next.
+func (r *Reconciler) storeCopy(ctx context.Context, namespace string, c revision.Config) error {
+	original := emptyConfig(c.Kind)
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: c.Name}, original); err != nil {
+		return fmt.Errorf("read %s: %w", c.Key(), err)
 	}
-	err := r.create(ctx, o)
-	if !apierrors.IsAlreadyExists(err) {
+	content, err := contentOf(original)
+	if err != nil {
 		return err
 	}
-	want := revision.Config{Kind: c.Kind, Name: c.Name, Digest: c.Digest, Copy: o.GetName()}
-	same, err := r.copyExists(ctx, r.Live, namespace, want)
-	if err == nil && !same {
-		err = fmt.Errorf("%s %s has the name of a copy of %s but holds something else; delete it", c.Kind, o.GetName(), c.Name)
+	if content.Digest != c.Digest {
+		resource := schema.GroupResource{Resource: strings.ToLower(string(c.Kind)) + "s"}
+		return apierrors.NewConflict(resource, c.Name, errors.New("its content has changed meanwhile"))
 	}
+	var o client.Object = content.SecretCopy(namespace)
+	if c.Kind == revision.ConfigMap {
+		o = content.ConfigMapCopy(namespace)
+	}
+	err = r.create(ctx, o)
+	if apierrors.IsAlreadyExists(err) {
+		return r.confirmCopy(ctx, namespace, c)
+	}
+	return err
+}
+
+// confirmCopy looks at a copy that exists although the cache does not show it: it is new, or has lost its labels.
+func (r *Reconciler) confirmCopy(ctx context.Context, namespace string, c revision.Config) error {
+	o := emptyConfig(c.Kind)
+	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: c.Copy}, o); err != nil {
+		return fmt.Errorf("read the copy %s: %w", c.Copy, err)
+	}
+	content, err := contentOf(o)
+	if err != nil {
+		return err
+	}
+	if content.Digest != c.Digest {
+		return fmt.Errorf("%s %s has the name of a copy of %s but holds something else; delete it", c.Kind, c.Copy, c.Name)
+	}
+	next := o.DeepCopyObject().(client.Object)
+	label(next, v1beta1.TrackedCopy)
+	_, err = r.patch(ctx, o, next)
+	r.written.wrote(next)
 	return err
 }
 

@@ -26,9 +26,8 @@ type world struct {
 	label revision.SelectorLabel
 	// snapshots are those of the target, in no order.
 	snapshots []revision.Stored
-	// live is the target's present revision, nil while it cannot be read, and contents the configs that are part of it.
-	live     *revision.Snapshot
-	contents []revision.Content
+	// live is the target's present revision, nil while it cannot be read.
+	live *revision.Snapshot
 	// unlabelled are referenced configs that lack the label which brings them into the cache.
 	unlabelled []client.Object
 	// apex, primaryService and canaryService are nil while they do not exist.

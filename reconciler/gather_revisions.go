@@ -122,7 +122,7 @@ func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
 	if err := r.noteRefs(w); err != nil {
 		return err
 	}
-	live, contents, err := revision.Take(w.target, lookup)
+	live, _, err := revision.Take(w.target, lookup)
 	var missing *revision.MissingConfigError
 	switch {
 	case errors.As(err, &missing):
@@ -144,7 +144,7 @@ func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	w.live, w.contents = &live, contents
+	w.live = &live
 	w.observed.Live = &core.Revision{Digest: digest, Template: template, Replicas: live.Replicas, Configs: live.ConfigDigests()}
 	w.observed.Target.Template = template
 	return nil
@@ -176,30 +176,24 @@ func (r *Reconciler) config(ctx context.Context, namespace string, ref revision.
 // for it, and not made by this process, is at worst created again, which finds it.
 func (r *Reconciler) copiesExist(ctx context.Context, namespace string, configs []revision.Config) (bool, error) {
 	for _, c := range configs {
-		ok, err := r.copyExists(ctx, r.Client, namespace, c)
-		if !ok || err != nil {
+		o := emptyConfig(c.Kind)
+		err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: c.Copy}, o)
+		if apierrors.IsNotFound(err) {
+			o.SetNamespace(namespace)
+			o.SetName(c.Copy)
+			if o = r.written.created(o); o == nil {
+				return false, nil
+			}
+			err = nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read the copy %s of %s: %w", c.Copy, c.Key(), err)
+		}
+		if content, err := contentOf(o); err != nil || content.Digest != c.Digest {
 			return false, err
 		}
 	}
 	return true, nil
-}
-
-func (r *Reconciler) copyExists(ctx context.Context, from client.Reader, namespace string, c revision.Config) (bool, error) {
-	object := emptyConfig(c.Kind)
-	err := from.Get(ctx, client.ObjectKey{Namespace: namespace, Name: c.Copy}, object)
-	if apierrors.IsNotFound(err) {
-		object.SetNamespace(namespace)
-		object.SetName(c.Copy)
-		if object = r.written.created(object); object == nil {
-			return false, nil
-		}
-		err = nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read the copy %s of %s: %w", c.Copy, c.Key(), err)
-	}
-	content, err := contentOf(object)
-	return content.Digest == c.Digest, err
 }
 
 func emptyConfig(k revision.Kind) client.Object {
@@ -207,16 +201,6 @@ func emptyConfig(k revision.Kind) client.Object {
 		return &corev1.ConfigMap{}
 	}
 	return &corev1.Secret{}
-}
-
-func contentOf(o client.Object) (revision.Content, error) {
-	switch o := o.(type) {
-	case *corev1.ConfigMap:
-		return revision.ConfigMapContent(o)
-	case *corev1.Secret:
-		return revision.SecretContent(o)
-	}
-	return revision.Content{}, fmt.Errorf("%T is no config", o)
 }
 
 // taken orders snapshots by age.

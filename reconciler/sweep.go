@@ -24,6 +24,29 @@ const (
 // sweep deletes the oldest snapshots of the target above keepSnapshots, and copies that no snapshot refers to any more. Whatever a way back
 // or a running rollout may need is kept. It runs after something was stored, so that it costs nothing while nothing changes.
 func (r *Reconciler) sweep(ctx context.Context, w *world) error {
+	dropped := map[string]bool{}
+	for _, s := range w.outdated() {
+		o, err := find(ctx, r, client.ObjectKey{Namespace: w.canary.Namespace, Name: s.Name}, &appsv1.ControllerRevision{})
+		if err != nil {
+			return err
+		}
+		if o == nil {
+			continue
+		}
+		if err := r.remove(ctx, o); err != nil {
+			return err
+		}
+		dropped[s.Name] = true
+	}
+	if len(dropped) == 0 {
+		return nil
+	}
+	w.snapshots = slices.DeleteFunc(w.snapshots, func(x revision.Stored) bool { return dropped[x.Name] })
+	return r.sweepCopies(ctx, w.canary.Namespace, dropped)
+}
+
+// outdated returns the oldest snapshots above keepSnapshots.
+func (w *world) outdated() []revision.Stored {
 	needed := map[string]bool{w.canary.Status.CurrentRevision: true, w.canary.Status.PromotedRevision: true}
 	if ro := w.canary.Status.Rollout; ro != nil {
 		needed[ro.Revision] = true
@@ -42,25 +65,7 @@ func (r *Reconciler) sweep(ctx context.Context, w *world) error {
 	}
 	slices.SortFunc(old, func(a, b revision.Stored) int { return taken(b).Compare(taken(a)) })
 	room := max(0, keepSnapshots-(len(w.snapshots)-len(old)))
-	if len(old) <= room {
-		return nil
-	}
-	dropped := map[string]bool{}
-	for _, s := range old[room:] {
-		o, err := find(ctx, r, client.ObjectKey{Namespace: w.canary.Namespace, Name: s.Name}, &appsv1.ControllerRevision{})
-		if err != nil {
-			return err
-		}
-		if o == nil {
-			continue
-		}
-		if err := r.remove(ctx, o); err != nil {
-			return err
-		}
-		dropped[s.Name] = true
-	}
-	w.snapshots = slices.DeleteFunc(w.snapshots, func(x revision.Stored) bool { return dropped[x.Name] })
-	return r.sweepCopies(ctx, w.canary.Namespace, dropped)
+	return old[min(room, len(old)):]
 }
 
 // sweepCopies deletes the copies in a namespace that no snapshot of any target refers to, those that were dropped aside: their copies go at

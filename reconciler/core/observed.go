@@ -136,7 +136,7 @@ type Route struct {
 	Accepted bool
 	// Problem says why the route cannot be used: missing CRD, gateway, rejected by the controller. Empty when fine.
 	Problem string
-	// Version is the resourceVersion that was read, opaque; empty when the provider has no object.
+	// Version identifies the state of the object that was read, opaque; empty when the provider has no object.
 	Version string
 }
 
