@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,6 +80,7 @@ func (r *Reconciler) sweepCopies(ctx context.Context, namespace string, dropped 
 	for _, o := range objects {
 		s, err := revision.Decode(o)
 		if err != nil {
+			logr.FromContextOrDiscard(ctx).Error(err, "a stored snapshot is unusable, so no config copy is swept", "name", o.Name)
 			return nil
 		}
 		by := used
