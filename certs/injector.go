@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// SinceAnnotation, on a webhook configuration, records when the CA that leads its bundle was put there (RFC 3339).
+	// SinceAnnotation is set on a webhook configuration and says when the CA that leads its bundle was put there (RFC 3339).
 	SinceAnnotation = "sluice.dev/ca-since"
 
 	// minWriteInterval keeps the injector from an exchange of blows with somebody who keeps changing the bundle.
@@ -166,7 +166,8 @@ func (i *Injector) write(ctx context.Context, c configuration, plan bundlePlan) 
 func refuseForeign(c configuration) error {
 	for _, key := range foreignInjection {
 		if value, found := c.object.GetAnnotations()[key]; found {
-			return reconcile.TerminalError(fmt.Errorf("annotation %s=%q asks cert-manager for the CA bundle that certificate mode %q writes: remove the annotation, or use mode %q",
+			return reconcile.TerminalError(fmt.Errorf(
+				"annotation %s=%q asks cert-manager for the CA bundle that certificate mode %q writes: remove the annotation, or use mode %q",
 				key, value, ModeBuiltin, ModeFiles))
 		}
 	}
