@@ -1,0 +1,399 @@
+//go:build cluster
+
+// These tests start real clusters; they need root and take a minute or two.
+package cluster_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/e2e/cluster"
+	"github.com/sluice-dev/sluice/e2e/cluster/internal/cgroup"
+	"github.com/sluice-dev/sluice/e2e/cluster/internal/state"
+)
+
+const (
+	startTimeout = 20 * time.Minute
+	goneTimeout  = 30 * time.Second
+	// envChild makes the test binary start a cluster and wait to be killed.
+	envChild = "SLUICE_TEST_START_AND_WAIT"
+)
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(envChild); name != "" {
+		startAndWait(name)
+	}
+	os.Exit(m.Run())
+}
+
+// startAndWait is the process that TestEndsWithItsParent kills.
+func startAndWait(name string) {
+	_, err := cluster.Start(context.Background(), cluster.Options{Name: name, Log: os.Stderr, EndWithParent: true})
+	if err != nil {
+		fmt.Printf("failed: %v\n", err)
+		os.Exit(1)
+	}
+	fmt.Println("started")
+	select {}
+}
+
+// logTo hands progress to the test's log.
+type logTo struct{ t *testing.T }
+
+func (l logTo) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSuffix(string(p), "\n"))
+	return len(p), nil
+}
+
+func start(t *testing.T, name string) *cluster.Cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	c, err := cluster.Start(ctx, cluster.Options{Name: name, Log: logTo{t}, EndWithParent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Down(context.Background(), name, io.Discard); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// traces is all that a cluster could leave on the machine.
+type traces struct {
+	dir        state.Dir
+	namespaces []string
+}
+
+// remember notes the namespaces of a running cluster, to look for them later.
+func remember(t *testing.T, name string) traces {
+	t.Helper()
+	dir, err := state.Of(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, alive, err := dir.LoadProcess("node")
+	if err != nil || !alive {
+		t.Fatalf("the node of %s does not run: %v", name, err)
+	}
+	found := traces{dir: dir}
+	for _, kind := range []string{"net", "mnt", "pid"} {
+		link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", node.PID, kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if link == own {
+			t.Errorf("the node shares the %s namespace of the machine", kind)
+		}
+		found.namespaces = append(found.namespaces, link)
+	}
+	if got := found.processes(t); len(got) < 8 {
+		t.Fatalf("a running cluster shows %d processes, want its components: %v", len(got), got)
+	}
+	return found
+}
+
+// processes lists those in the cluster's namespaces or run from its folder.
+func (f traces) processes(t *testing.T) []string {
+	t.Helper()
+	entries, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, entry := range entries {
+		belongs := false
+		for _, kind := range []string{"net", "mnt", "pid"} {
+			// Processes end while we look: then there is no link.
+			link, err := os.Readlink(filepath.Join(entry, "ns", kind))
+			belongs = belongs || err == nil && slices.Contains(f.namespaces, link)
+		}
+		exe, err := os.Readlink(filepath.Join(entry, "exe"))
+		belongs = belongs || err == nil && strings.HasPrefix(exe, f.dir.Root+"/")
+		if belongs {
+			found = append(found, fmt.Sprintf("%s %s", filepath.Base(entry), exe))
+		}
+	}
+	return found
+}
+
+func (f traces) waitForNoProcess(t *testing.T) {
+	t.Helper()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	deadline := time.After(goneTimeout)
+	for {
+		left := f.processes(t)
+		if len(left) == 0 {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Fatalf("processes remain: %s", strings.Join(left, "; "))
+		}
+	}
+}
+
+// assertGone fails for every trace that is still there.
+func (f traces) assertGone(t *testing.T) {
+	t.Helper()
+	if left := f.processes(t); len(left) > 0 {
+		t.Errorf("processes remain: %s", strings.Join(left, "; "))
+	}
+	if left := cgroup.Exists(f.dir.Cgroup()); len(left) > 0 {
+		t.Errorf("control groups remain: %s", strings.Join(left, ", "))
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, f.dir.Root) || strings.Contains(line, "/run/netns/") {
+			t.Errorf("a mount remains: %s", line)
+		}
+	}
+	if f.dir.Exists() {
+		t.Errorf("the folder %s remains", f.dir.Root)
+	}
+}
+
+// machine is what a cluster must not change.
+type machine struct {
+	links, settings string
+}
+
+func lookAtMachine(t *testing.T) machine {
+	t.Helper()
+	links, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m machine
+	for _, l := range links {
+		m.links += l.Name + " "
+	}
+	for _, path := range []string{"vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward"} {
+		data, err := os.ReadFile("/proc/sys/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.settings += path + "=" + string(data)
+	}
+	return m
+}
+
+func TestNothingRemainsAfterCrash(t *testing.T) {
+	before := lookAtMachine(t)
+	const name = "test-crash"
+	start(t, name)
+	left := remember(t, name)
+	if during := lookAtMachine(t); during != before {
+		t.Errorf("the machine was changed: %+v, before %+v", during, before)
+	}
+	supervisor, _, err := left.dir.LoadProcess("supervisor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := supervisor.Kill(goneTimeout); err != nil {
+		t.Fatal(err)
+	}
+	left.waitForNoProcess(t)
+	if _, err := cluster.Open(t.Context(), name); err == nil {
+		t.Error("a cluster without supervisor counts as running")
+	}
+	if err := cluster.Down(t.Context(), name, logTo{t}); err != nil {
+		t.Fatal(err)
+	}
+	left.assertGone(t)
+	if after := lookAtMachine(t); after != before {
+		t.Errorf("the machine was changed: %+v, before %+v", after, before)
+	}
+}
+
+func TestEndsWithItsParent(t *testing.T) {
+	const name = "test-parent"
+	t.Cleanup(func() { _ = cluster.Down(context.Background(), name, io.Discard) })
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), envChild+"="+name)
+	child.Stderr = logTo{t}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "started\n" {
+		t.Fatalf("the child said %q, %v", line, err)
+	}
+	left := remember(t, name)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait()
+	left.waitForNoProcess(t)
+	left.assertGone(t)
+}
+
+func TestSideBySide(t *testing.T) {
+	names := []string{"test-a", "test-b"}
+	clusters := make([]*cluster.Cluster, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { clusters[i] = start(t, name) })
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	a, b := clusters[0], clusters[1]
+	if err := a.Apply(t.Context(), namespace("only-in-a")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := b.Kubectl(t.Context(), "", "get", "namespace", "only-in-a"); err == nil {
+		t.Errorf("an object of one cluster is in the other: %s", out)
+	}
+	again, err := cluster.Start(t.Context(), cluster.Options{Name: names[0], Log: logTo{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Started() || again.KubeconfigPath() != a.KubeconfigPath() {
+		t.Errorf("a second start gave another cluster: started %t, kubeconfig %s", again.Started(), again.KubeconfigPath())
+	}
+	left := remember(t, names[0])
+	if err := a.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left.assertGone(t)
+	if _, err := b.Kubectl(t.Context(), "", "get", "nodes"); err != nil {
+		t.Errorf("stopping one cluster hurt the other: %v", err)
+	}
+}
+
+func namespace(name string) string {
+	return "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + "}\n"
+}
+
+// TestServesUsers walks through what a user does with a cluster, first on its
+// own and then as if it were somebody else's.
+func TestServesUsers(t *testing.T) {
+	c := start(t, "test-users")
+	ctx := t.Context()
+	const image = "local/podinfo:test"
+	if err := c.LoadTool(ctx, logTo{t}, "podinfo", "podinfo", image); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Apply(ctx, podinfo(image)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Kubectl(ctx, "", "rollout", "status", "deployment/podinfo", "--timeout=60s"); err != nil {
+		t.Fatal(err)
+	}
+	ip, err := c.Kubectl(ctx, "", "get", "pods", "-l", "app=podinfo", "-o", "jsonpath={.items[0].status.podIP}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := []string{"podinfo.default:80", "podinfo.default.svc.cluster.local:80", ip + ":9898"}
+	for _, address := range addresses {
+		mustAnswer(t, c, address)
+	}
+	if _, err := c.DialContext(ctx, "tcp", "nothing.default:80"); err == nil {
+		t.Error("a service that does not exist was reached")
+	}
+	out, err := c.Kubectl(ctx, "", "exec", "deployment/podinfo", "--", "/usr/local/bin/podinfo", "--version")
+	if err != nil || strings.TrimSpace(out) == "" {
+		t.Errorf("exec: %q, %v", out, err)
+	}
+	out, err = c.Kubectl(ctx, "", "logs", "deployment/podinfo")
+	if err != nil || !strings.Contains(out, "Starting HTTP Server") {
+		t.Errorf("logs: %q, %v", out, err)
+	}
+
+	t.Setenv(cluster.EnvKubeconfig, c.KubeconfigPath())
+	existing, err := cluster.Start(ctx, cluster.Options{Log: logTo{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !existing.External() || existing.Started() {
+		t.Error("the cluster of the variable counts as one of our own")
+	}
+	for _, address := range addresses {
+		mustAnswer(t, existing, address)
+	}
+	if err := existing.LoadImage(ctx, "x.tar"); err == nil || !strings.Contains(err.Error(), cluster.EnvImagePrefix) {
+		t.Errorf("loading an image into an existing cluster: %v, want a hint at %s", err, cluster.EnvImagePrefix)
+	}
+	if err := existing.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	mustAnswer(t, c, addresses[0])
+}
+
+func mustAnswer(t *testing.T, c *cluster.Cluster, address string) {
+	t.Helper()
+	client := &http.Client{
+		Timeout:   10 * time.Second,
+		Transport: &http.Transport{DialContext: c.DialContext, DisableKeepAlives: true},
+	}
+	response, err := client.Get("http://" + address + "/version")
+	if err != nil {
+		t.Errorf("%s: %v", address, err)
+		return
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1000))
+	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), "version") {
+		t.Errorf("%s answered %s %q, %v", address, response.Status, body, err)
+	}
+}
+
+func podinfo(image string) string {
+	return `apiVersion: v1
+kind: Service
+metadata: {name: podinfo, namespace: default}
+spec:
+  selector: {app: podinfo}
+  ports: [{port: 80, targetPort: http}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: podinfo, namespace: default}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: podinfo}}
+  template:
+    metadata: {labels: {app: podinfo}}
+    spec:
+      containers:
+        - name: podinfo
+          image: ` + image + `
+          imagePullPolicy: Never
+          args: [--port=9898]
+          ports: [{name: http, containerPort: 9898}]
+          readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 1}
+`
+}
