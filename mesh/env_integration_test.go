@@ -137,6 +137,8 @@ type stage struct {
 	*testing.T
 	router *Router
 	canary *v1beta1.Canary
+	// answers counts what the gateway has said.
+	answers int
 }
 
 func newStage(t *testing.T) *stage {
@@ -181,14 +183,16 @@ func (s *stage) live() *unstructured.Unstructured {
 func (s *stage) synced() core.Route {
 	s.Helper()
 	want := s.live().GetResourceVersion()
-	var route core.Route
 	err := wait.PollUntilContextTimeout(s.Context(), 10*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		var err error
-		route, err = s.router.Read(ctx, s.canary)
-		return route.Version == want, err
+		u, err := s.router.get(ctx, s.canary, gatewayAPI{}.Objects(s.canary)[0])
+		return u != nil && u.GetResourceVersion() == want, err
 	})
 	if err != nil {
-		s.Fatalf("the cache does not show version %s: %+v, %v", want, route, err)
+		s.Fatalf("the cache does not show version %s: %v", want, err)
+	}
+	route, err := s.router.Read(s.Context(), s.canary)
+	if err != nil {
+		s.Fatal(err)
 	}
 	return route
 }

@@ -23,7 +23,7 @@ func TestReadsShowWhatWasJustWritten(t *testing.T) {
 			}
 		}
 		route, err := s.router.Read(t.Context(), s.canary)
-		if err != nil || route.Canary != canary || route.Version != s.live().GetResourceVersion() {
+		if err != nil || route.Canary != canary || route.Version != versionOf(s.live()) {
 			t.Fatalf("wrote %d, read %+v, %v", canary, route, err)
 		}
 		if live := (gatewayAPI{}).Read(s.canary, s.live()); live.Canary != canary {

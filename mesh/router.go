@@ -107,14 +107,15 @@ func (r *Router) Read(ctx context.Context, c *v1beta1.Canary) (core.Route, error
 	}
 	route := p.Read(c, carrier)
 	if carrier != nil {
-		route.Version = carrier.GetResourceVersion()
+		route.Version = versionOf(carrier)
 	}
 	return route, nil
 }
 
 // Write brings the route to intent and tells whether anything had to change. Weights that do not sum to 100 are refused.
 //
-// A route that is not at intent.Version, or changes while it is written, is a conflict (apierrors.IsConflict): read and decide again.
+// A route whose spec is not at intent.Version any more, or that changes while it is written, is a conflict (apierrors.IsConflict): read and decide
+// again.
 //
 // Where the Canary asks for what the provider or the API server refuses, that is the error, but a split that is there already is moved all the same:
 // taking traffic back must not wait until somebody has mended the Canary.

@@ -73,6 +73,15 @@ func (r *Router) patch(ctx context.Context, o Object, existing, desired *unstruc
 	return desired.GetResourceVersion() != version, nil
 }
 
+// versionOf identifies the state of an object's spec. A provider's answer in the status, or a label, is no reason to decide on the weights again: a
+// busy provider could otherwise keep a write from ever getting through.
+func versionOf(u *unstructured.Unstructured) string {
+	if u.GetGeneration() == 0 {
+		return u.GetResourceVersion()
+	}
+	return fmt.Sprintf("%s.%d", u.GetUID(), u.GetGeneration())
+}
+
 // unchangedSince returns a conflict when existing is not at version; an empty version accepts any.
 func unchangedSince(o Object, existing *unstructured.Unstructured, version string) error {
 	switch {
@@ -80,8 +89,8 @@ func unchangedSince(o Object, existing *unstructured.Unstructured, version strin
 		return nil
 	case existing == nil:
 		return conflict(o, errors.New("it was deleted in the meantime"))
-	case existing.GetResourceVersion() != version:
-		return conflict(o, fmt.Errorf("it is at version %s, the decision was made on %s", existing.GetResourceVersion(), version))
+	case versionOf(existing) != version:
+		return conflict(o, fmt.Errorf("it is at version %s, the decision was made on %s", versionOf(existing), version))
 	}
 	return nil
 }
