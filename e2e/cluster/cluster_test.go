@@ -6,6 +6,7 @@ package cluster_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -59,18 +60,23 @@ func (l logTo) Write(p []byte) (int, error) {
 
 func start(t *testing.T, name string) *cluster.Cluster {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	c, err := cluster.Start(ctx, cluster.Options{Name: name, Log: logTo{t}, EndWithParent: true})
+	c, err := tryStart(t, name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// tryStart may be called from any goroutine.
+func tryStart(t *testing.T, name string) (*cluster.Cluster, error) {
 	t.Cleanup(func() {
 		if err := cluster.Down(context.Background(), name, io.Discard); err != nil {
 			t.Error(err)
 		}
 	})
-	return c
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	return cluster.Start(ctx, cluster.Options{Name: name, Log: logTo{t}, EndWithParent: true})
 }
 
 // traces is all that a cluster could leave on the machine.
@@ -262,13 +268,14 @@ func TestEndsWithItsParent(t *testing.T) {
 func TestSideBySide(t *testing.T) {
 	names := []string{"test-a", "test-b"}
 	clusters := make([]*cluster.Cluster, len(names))
+	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
-		wg.Go(func() { clusters[i] = start(t, name) })
+		wg.Go(func() { clusters[i], errs[i] = tryStart(t, name) })
 	}
 	wg.Wait()
-	if t.Failed() {
-		t.FailNow()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
 	}
 	a, b := clusters[0], clusters[1]
 	if err := a.Apply(t.Context(), namespace("only-in-a")); err != nil {

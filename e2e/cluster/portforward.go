@@ -136,14 +136,14 @@ func (e *external) portForward(target podPort) (net.Conn, error) {
 	headers.Set(corev1.PortHeader, strconv.Itoa(target.port))
 	headers.Set(corev1.PortForwardRequestIDHeader, "0")
 	headers.Set(corev1.StreamType, corev1.StreamTypeError)
-	errors, err := session.CreateStream(headers)
+	failures, err := session.CreateStream(headers)
 	if err == nil {
 		// Nothing is ever sent this way.
-		errors.Close()
+		failures.Close()
 		headers.Set(corev1.StreamType, corev1.StreamTypeData)
 		var data httpstream.Stream
 		if data, err = session.CreateStream(headers); err == nil {
-			return newForwarded(session, data, errors, target), nil
+			return newForwarded(session, data, failures, target), nil
 		}
 	}
 	session.Close()
@@ -152,7 +152,7 @@ func (e *external) portForward(target podPort) (net.Conn, error) {
 
 // newForwarded gives a stream the shape of a net.Conn. A pipe stands between,
 // because streams know no deadlines.
-func newForwarded(session httpstream.Connection, data, errors httpstream.Stream, target podPort) net.Conn {
+func newForwarded(session httpstream.Connection, data, failures httpstream.Stream, target podPort) net.Conn {
 	near, far := net.Pipe()
 	go func() {
 		_, _ = io.Copy(data, far)
@@ -165,7 +165,7 @@ func newForwarded(session httpstream.Connection, data, errors httpstream.Stream,
 	}()
 	go func() {
 		// The API server reports here that the pod refused or went away.
-		if message, _ := io.ReadAll(io.LimitReader(errors, 4096)); len(message) > 0 {
+		if message, _ := io.ReadAll(io.LimitReader(failures, 4096)); len(message) > 0 {
 			far.Close()
 			session.Close()
 		}

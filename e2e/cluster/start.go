@@ -102,6 +102,7 @@ func prepare(ctx context.Context, dir state.Dir, log io.Writer) (supervisor.Spec
 	if err != nil {
 		return spec, err
 	}
+	fmt.Fprintf(log, "cluster %s: building its supervisor and images\n", dir.Name)
 	if err := buildCommand(ctx, source, dir.Path("bin", "cluster")); err != nil {
 		return spec, err
 	}
@@ -179,9 +180,11 @@ func launch(ctx context.Context, dir state.Dir, spec supervisor.Spec, o Options)
 	return c, nil
 }
 
+func failedLogs(dir state.Dir) string { return dir.Root + ".failed-logs" }
+
 // failed keeps the logs of a start that failed and removes the rest.
 func failed(dir state.Dir, log io.Writer) error {
-	kept := dir.Root + ".failed-logs"
+	kept := failedLogs(dir)
 	_ = os.RemoveAll(kept)
 	if err := os.Rename(dir.Logs(), kept); err == nil {
 		fmt.Fprintf(log, "cluster %s: the logs of the failed start are in %s\n", dir.Name, kept)

@@ -42,6 +42,9 @@ func Down(ctx context.Context, name string, log io.Writer) error {
 		return err
 	}
 	defer unlock()
+	if err := os.RemoveAll(failedLogs(dir)); err != nil {
+		return fmt.Errorf("take cluster %s down: %w", name, err)
+	}
 	return remove(dir)
 }
 
