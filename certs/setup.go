@@ -39,7 +39,7 @@ func setupInjector(mgr manager.Manager, opts Options, known *trust) error {
 	if err != nil {
 		return fmt.Errorf("creating the cache: %w", err)
 	}
-	if err := mgr.Add(objects); err != nil {
+	if err := mgr.Add(everyReplicas{objects}); err != nil {
 		return fmt.Errorf("adding the cache: %w", err)
 	}
 	everyReplica := false
@@ -61,6 +61,12 @@ func setupInjector(mgr manager.Manager, opts Options, known *trust) error {
 	}
 	return nil
 }
+
+// everyReplicas is a cache that the manager starts like its own. A plain one would be started on the leader only.
+type everyReplicas struct{ cache.Cache }
+
+// GetCache tells the manager what this is.
+func (c everyReplicas) GetCache() cache.Cache { return c.Cache }
 
 // onlyRequest maps every event to the same request, so that a burst of them is one pass.
 func onlyRequest(context.Context, client.Object) []reconcile.Request {

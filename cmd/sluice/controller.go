@@ -137,8 +137,13 @@ func addProbes(mgr manager.Manager, source certs.Source, server admission.Server
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("drain", d.ready),
 		mgr.AddReadyzCheck("caches", caches.ready),
-		mgr.AddReadyzCheck("certificate", source.Ready),
-		mgr.AddReadyzCheck("webhook", server.StartedChecker()),
+		mgr.AddReadyzCheck("webhook", func(req *http.Request) error {
+			// Asked without a certificate, the server would log a failed handshake.
+			if err := source.Ready(req); err != nil {
+				return err
+			}
+			return server.StartedChecker()(req)
+		}),
 	)
 }
 

@@ -28,8 +28,11 @@ func inherit(flags *flag.FlagSet, read func(string) ([]byte, error)) error {
 		return nil
 	}
 	cmd, args, err := choose(args[1:])
-	if err != nil || cmd.name != "controller" {
+	if cmd.name != "controller" {
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the command of the running controller: %w", err)
 	}
 	running := flag.NewFlagSet("running controller", flag.ContinueOnError)
 	running.SetOutput(io.Discard)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -26,10 +27,14 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// apiServer is started once for all tests.
-var apiServer *rest.Config
+// environment is started once for all tests, apiServer is how its administrator reaches it.
+var (
+	environment *envtest.Environment
+	apiServer   *rest.Config
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(withAPIServer(m.Run))
@@ -40,15 +45,16 @@ func withAPIServer(run func() int) int {
 		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run these tests with make integration")
 		return 1
 	}
-	env := &envtest.Environment{}
-	cfg, err := env.Start()
+	log.SetLogger(logr.Discard())
+	environment = &envtest.Environment{}
+	cfg, err := environment.Start()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "starting the API server: %v\n", err)
 		return 1
 	}
 	apiServer = cfg
 	status := run()
-	if err := env.Stop(); err != nil {
+	if err := environment.Stop(); err != nil {
 		fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
 		return 1
 	}

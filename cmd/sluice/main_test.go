@@ -80,12 +80,12 @@ func TestDrainKeepsServingForAPeriod(t *testing.T) {
 		if d.ready(nil) == nil {
 			t.Error("ready after the signal: new requests would still be sent here")
 		}
-		time.Sleep(d.period - time.Nanosecond)
+		<-time.After(d.period - time.Nanosecond)
 		synctest.Wait()
 		if late.Err() != nil {
 			t.Error("stopped before the period was over")
 		}
-		time.Sleep(time.Nanosecond)
+		<-time.After(time.Nanosecond)
 		synctest.Wait()
 		if late.Err() == nil {
 			t.Error("still running after the period")
