@@ -129,7 +129,8 @@ func (l *Load) total() int {
 // maxConnections bounds what is collected when a server keeps closing connections.
 const maxConnections = 10_000
 
-// connections collects the connections of a load in order to close them: hey leaves them open for as long as the server does.
+// connections collects the connections of a load in order to close them: hey leaves them open for as long as the server does. That
+// remains so for the few that net/http opens in advance and no request ever uses, which nobody outside hey can reach.
 type connections struct {
 	mu   sync.Mutex
 	open map[net.Conn]bool
@@ -137,9 +138,6 @@ type connections struct {
 
 func (c *connections) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		if info.Reused {
-			return
-		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.open == nil {

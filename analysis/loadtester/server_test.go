@@ -170,9 +170,8 @@ func TestNamespaces(t *testing.T) {
 }
 
 func TestBusy(t *testing.T) {
-	release := make(chan struct{})
-	a := newApp(t, func(http.ResponseWriter, *http.Request) { <-release })
-	defer close(release)
+	// The app never answers: the load tester is stopped first.
+	a := newApp(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	lt := newTester(t, func(c *Config) { c.MaxTasks, c.MaxQueue = 1, 1 })
 	load := "hey -n 1 -c 1 " + a.URL
 	lt.expect("/", taskBody("a", load), 202, "")
