@@ -34,31 +34,34 @@ func (g canaryGate) handle(ctx context.Context, req admission.Request) (answer, 
 	if after == nil || beingDeleted(after) || sameSpec(before, after) {
 		return answer{}, nil
 	}
-	var canary v1beta1.Canary
-	if err := json.Unmarshal(req.Object.Raw, &canary); err != nil {
-		return answer{denials: []string{unreadable(err)}}, nil
+	canary, problem := read(req.Object.Raw)
+	if problem != "" {
+		return answer{denials: []string{problem}}, nil
 	}
-	return g.judge(ctx, req, &canary)
+	return g.judge(ctx, req, canary)
 }
 
-// unreadable refuses a Canary that does not decode: once stored, it would end every list and watch of Canaries.
-func unreadable(err error) string {
+// read decodes a Canary, or says why it cannot be: once stored, such an object would end every list and watch of Canaries.
+func read(raw []byte) (canary *v1beta1.Canary, problem string) {
+	canary = &v1beta1.Canary{}
+	err := json.Unmarshal(raw, canary)
 	var mistyped *json.UnmarshalTypeError
-	if errors.As(err, &mistyped) {
-		return fmt.Sprintf("%s: %s cannot be read as %s; use a value of the type that the schema names", mistyped.Field, mistyped.Value, mistyped.Type)
+	switch {
+	case err == nil:
+		return canary, ""
+	case errors.As(err, &mistyped):
+		return nil, fmt.Sprintf("%s: %s cannot be read as %s; use a value of the type that the schema names", mistyped.Field, mistyped.Value, mistyped.Type)
+	default:
+		return nil, fmt.Sprintf("the Canary cannot be read: %s; compare it with the schema", err)
 	}
-	return fmt.Sprintf("the Canary cannot be read: %s; compare it with the schema", err)
 }
 
 func (g canaryGate) judge(ctx context.Context, req admission.Request, canary *v1beta1.Canary) (answer, error) {
 	options := g.options
 	options.Creating = req.Operation == admissionv1.Create
 	if len(req.OldObject.Raw) > 0 {
-		var old v1beta1.Canary
 		// An old object that cannot be read is about to be put right; without it the new one is judged by itself.
-		if json.Unmarshal(req.OldObject.Raw, &old) == nil {
-			options.Old = &old
-		}
+		options.Old, _ = read(req.OldObject.Raw)
 	}
 	var err error
 	options.Facts, err = g.facts.find(ctx, canary)

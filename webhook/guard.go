@@ -60,7 +60,8 @@ func (g guard) Handle(ctx context.Context, req admission.Request) (resp admissio
 	defer func() {
 		if p := recover(); p != nil {
 			logf.FromContext(ctx).Error(fmt.Errorf("panic: %v", p), "admission handler panicked, the request is allowed", "stack", string(debug.Stack()))
-			resp = allowed(answer{warnings: []string{warningPrefix + "an internal failure kept this request from being looked at; it is allowed, and the controller catches up"}})
+			resp = allowed(answer{warnings: []string{warningPrefix +
+				"an internal failure kept this request from being looked at; it is allowed, and the controller catches up"}})
 		}
 		dryRun := req.DryRun != nil && *req.DryRun
 		g.metrics.observe(g.path, string(req.Operation), dryRun, outcome, g.now().Sub(start))

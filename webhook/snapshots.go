@@ -59,23 +59,29 @@ func (s snapshots) known(ctx context.Context, c *v1beta1.Canary, workload *unstr
 	if digest == "" {
 		return false, nil
 	}
-	var object appsv1.ControllerRevision
 	key := types.NamespacedName{Namespace: workload.GetNamespace(), Name: revision.SnapshotName(workload.GetName(), digest)}
-	if err := s.cache.Get(ctx, key, &object); err != nil {
-		// Not found or not readable: storing it again settles which.
-		return false, nil
+	return s.holds(ctx, key, revision.Target{Kind: workload.GetKind(), Name: workload.GetName()}, template), nil
+}
+
+// holds tells whether the cache has a snapshot of a target's template. One that cannot be read counts as missing: storing it again settles which.
+func (s snapshots) holds(ctx context.Context, key types.NamespacedName, target revision.Target, template []byte) bool {
+	var object appsv1.ControllerRevision
+	if s.cache.Get(ctx, key, &object) != nil {
+		return false
 	}
 	stored, err := revision.Decode(&object)
-	if err != nil {
-		return false, nil
+	if err != nil || stored.Target != target {
+		return false
 	}
 	have, err := revision.Canonical(stored.Template)
-	return err == nil && stored.Target == (revision.Target{Kind: workload.GetKind(), Name: workload.GetName()}) && bytes.Equal(have, template), nil
+	return err == nil && bytes.Equal(have, template)
 }
 
 // store writes the copies of the configs and, last of all, the snapshot that refers to them. What exists already is left as it is; created
 // tells that the snapshot did not.
-func (s snapshots) store(ctx context.Context, workload *unstructured.Unstructured, taken revision.Taken) (object *appsv1.ControllerRevision, created bool, err error) {
+func (s snapshots) store(
+	ctx context.Context, workload *unstructured.Unstructured, taken revision.Taken,
+) (object *appsv1.ControllerRevision, created bool, err error) {
 	namespace := workload.GetNamespace()
 	snapshot, contents, err := revision.Take(workload, s.lookup(ctx, namespace))
 	if err != nil {
