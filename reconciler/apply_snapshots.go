@@ -167,13 +167,22 @@ func (r *Reconciler) mark(ctx context.Context, w *world, annotation, digest stri
 		}
 		changed = true
 	}
+	cleared, err := r.clearMarks(ctx, w, annotation, next.Name)
+	return changed || cleared, err
+}
+
+// clearMarks takes a mark off all snapshots but the one named.
+func (r *Reconciler) clearMarks(ctx context.Context, w *world, annotation, except string) (bool, error) {
+	changed := false
 	for i := range w.snapshots {
-		if s := &w.snapshots[i]; s.Name != next.Name && !markOf(*s, annotation).IsZero() {
-			if err := r.annotateSnapshot(ctx, w, s, annotation, ""); err != nil {
-				return changed, err
-			}
-			changed = true
+		s := &w.snapshots[i]
+		if s.Name == except || markOf(*s, annotation).IsZero() {
+			continue
 		}
+		if err := r.annotateSnapshot(ctx, w, s, annotation, ""); err != nil {
+			return changed, err
+		}
+		changed = true
 	}
 	return changed, nil
 }

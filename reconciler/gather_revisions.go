@@ -36,19 +36,13 @@ func (r *Reconciler) gatherSnapshots(ctx context.Context, w *world) error {
 	}
 	w.observed.Stored = map[string]bool{}
 	for _, s := range stored {
-		whole, err := r.copiesExist(ctx, w.canary.Namespace, s.Configs)
-		if err != nil {
+		if w.observed.Stored[s.Digest], err = r.copiesExist(ctx, w.canary.Namespace, s.Configs); err != nil {
 			return err
 		}
-		if whole {
-			w.observed.Stored[s.Digest] = true
-		}
 	}
-	if w.label.Key == "" && len(stored) > 0 && w.target == nil {
+	if p := revision.Promoted(stored); p != nil && w.target == nil {
 		// The target is gone; what serves must go on serving, so the label comes from the last good revision.
-		if p := revision.Promoted(stored); p != nil {
-			w.label, err = revision.FindSelectorLabel(p.Workload, r.SelectorLabels)
-		}
+		w.label, err = revision.FindSelectorLabel(p.Workload, r.SelectorLabels)
 	}
 	return err
 }
@@ -189,7 +183,7 @@ func (r *Reconciler) copiesExist(ctx context.Context, namespace string, configs 
 		if err != nil {
 			return false, fmt.Errorf("read the copy %s of %s: %w", c.Copy, c.Key(), err)
 		}
-		if content, err := contentOf(o); err != nil || content.Digest != c.Digest {
+		if content, err := contentOf(latest(r.written, o)); err != nil || content.Digest != c.Digest {
 			return false, err
 		}
 	}

@@ -69,27 +69,12 @@ func (w *world) outdated() []revision.Stored {
 	return old[min(room, len(old)):]
 }
 
-// sweepCopies deletes the copies in a namespace that no snapshot of any target refers to, those that were dropped aside: their copies go at
-// once, others after a while. Where a snapshot cannot be read nothing is deleted: it may need any of them.
+// sweepCopies deletes the copies in a namespace that no snapshot of any target refers to. Those of dropped snapshots go at once, others after a
+// while: their snapshot may be about to be stored.
 func (r *Reconciler) sweepCopies(ctx context.Context, namespace string, dropped map[string]bool) error {
-	objects, err := r.snapshotObjects(ctx, namespace, map[string]string{v1beta1.LabelSnapshot: "true"})
+	used, unused, err := r.referenced(ctx, namespace, dropped)
 	if err != nil {
 		return err
-	}
-	used, unused := map[string]bool{}, map[string]bool{}
-	for _, o := range objects {
-		s, err := revision.Decode(o)
-		if err != nil {
-			logr.FromContextOrDiscard(ctx).Error(err, "a stored snapshot is unusable, so no config copy is swept", "name", o.Name)
-			return nil
-		}
-		by := used
-		if dropped[o.Name] {
-			by = unused
-		}
-		for _, c := range s.Configs {
-			by[string(c.Kind)+"/"+c.Copy] = true
-		}
 	}
 	copies, err := r.copies(ctx, namespace)
 	if err != nil {
@@ -106,6 +91,31 @@ func (r *Reconciler) sweepCopies(ctx context.Context, namespace string, dropped 
 		}
 	}
 	return nil
+}
+
+// referenced returns the copies, as kind/name, that snapshots in a namespace refer to, and those that only dropped snapshots do.
+func (r *Reconciler) referenced(ctx context.Context, namespace string, dropped map[string]bool) (used, unused map[string]bool, err error) {
+	objects, err := r.snapshotObjects(ctx, namespace, map[string]string{v1beta1.LabelSnapshot: "true"})
+	if err != nil {
+		return nil, nil, err
+	}
+	used, unused = map[string]bool{}, map[string]bool{}
+	for _, o := range objects {
+		by := used
+		if dropped[o.Name] {
+			by = unused
+		}
+		s, err := revision.Decode(o)
+		if err != nil {
+			// Nobody can tell what it refers to, and nobody can run it either.
+			logr.FromContextOrDiscard(ctx).Error(err, "a stored snapshot is unusable, its config copies are not kept", "name", o.Name)
+			continue
+		}
+		for _, c := range s.Configs {
+			by[string(c.Kind)+"/"+c.Copy] = true
+		}
+	}
+	return used, unused, nil
 }
 
 // copies lists the copies of configs in a namespace.

@@ -43,8 +43,8 @@ func Encode(namespace string, s Snapshot, taken Taken) (*appsv1.ControllerRevisi
 		return nil, fmt.Errorf("encode the snapshot of %s %s: %w", s.Target.Kind, s.Target.Name, err)
 	}
 	if len(raw) > MaxSize {
-		return nil, fmt.Errorf("%s %s: the snapshot of its spec takes %d bytes, more than the %d that fit in one object; move content from the pod template to a ConfigMap",
-			s.Target.Kind, s.Target.Name, len(raw), MaxSize)
+		return nil, fmt.Errorf("%s %s: the snapshot of its spec takes %d bytes, more than the %d that fit in one object; "+
+			"move content from the pod template to a ConfigMap", s.Target.Kind, s.Target.Name, len(raw), MaxSize)
 	}
 	annotations := map[string]string{AnnotationTaken: Stamp(taken.At)}
 	if taken.By != "" {
