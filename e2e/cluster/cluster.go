@@ -42,12 +42,10 @@ type Cluster struct {
 	name       string
 	kubeconfig string
 	// dir is the state folder; empty for an existing cluster.
-	dir     state.Dir
-	spec    supervisor.Spec
-	kubectl string
-	started bool
-	// parent is held open for as long as the cluster is to live.
-	parent   io.Closer
+	dir      state.Dir
+	spec     supervisor.Spec
+	kubectl  string
+	started  bool
 	external *external
 }
 

@@ -1,4 +1,4 @@
-//go:build cluster
+//go:build e2e
 
 // These tests start real clusters; they need root and take a minute or two.
 package cluster_test
@@ -43,10 +43,10 @@ func TestMain(m *testing.M) {
 func startAndWait(name string) {
 	_, err := cluster.Start(context.Background(), cluster.Options{Name: name, Log: os.Stderr, EndWithParent: true})
 	if err != nil {
-		fmt.Printf("failed: %v\n", err)
+		fmt.Fprintf(os.Stdout, "failed: %v\n", err)
 		os.Exit(1)
 	}
-	fmt.Println("started")
+	fmt.Fprintln(os.Stdout, "started")
 	select {}
 }
 

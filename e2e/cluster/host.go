@@ -25,6 +25,8 @@ var needed = []struct{ program, pkg string }{
 // own programs.
 var systemPath = []string{"/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"}
 
+const useExisting = "set " + EnvKubeconfig + " to the kubeconfig of an existing cluster"
+
 // host is what a cluster uses of the machine.
 type host struct {
 	runc        string
@@ -34,16 +36,17 @@ type host struct {
 // prepareHost checks the machine and installs missing packages.
 func prepareHost(ctx context.Context, log io.Writer) (host, error) {
 	if runtime.GOOS != "linux" {
-		return host{}, fmt.Errorf("a local cluster needs Linux, this is %s: set %s to the kubeconfig of an existing cluster", runtime.GOOS, EnvKubeconfig)
+		return host{}, fmt.Errorf("a local cluster needs Linux, this is %s: %s", runtime.GOOS, useExisting)
 	}
 	missing := missingPackages()
 	if os.Geteuid() != 0 {
 		hint := ""
 		if len(missing) > 0 {
-			hint = fmt.Sprintf("; also missing are the packages %[1]s: apt-get install --no-install-recommends %[1]s", strings.Join(missing, " "))
+			hint = fmt.Sprintf("; also missing are the packages %[1]s: apt-get install --no-install-recommends %[1]s",
+				strings.Join(missing, " "))
 		}
-		return host{}, fmt.Errorf("a local cluster needs root for its namespaces, this is user %d: run it as root, or set %s to the kubeconfig of an existing cluster%s",
-			os.Geteuid(), EnvKubeconfig, hint)
+		return host{}, fmt.Errorf("a local cluster needs root for its namespaces, this is user %d: run it as root, or %s%s",
+			os.Geteuid(), useExisting, hint)
 	}
 	if len(missing) > 0 {
 		if err := install(ctx, log, missing); err != nil {
@@ -124,7 +127,7 @@ func chooseSnapshotter() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("try overlay mounts: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	for _, part := range []string{"lower", "upper", "work", "merged"} {
 		if err := os.Mkdir(filepath.Join(dir, part), 0o755); err != nil {
 			return "", fmt.Errorf("try overlay mounts: %w", err)

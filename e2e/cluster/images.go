@@ -32,7 +32,8 @@ func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
 		if os.Getenv(EnvImagePrefix) != "" {
 			return nil
 		}
-		return fmt.Errorf("load %s: the cluster of %s takes no images from here: push them to a registry that it reaches and set %s to the registry and path, such as registry.example.com/tests",
+		return fmt.Errorf("load %s: the cluster of %s takes no images from here: "+
+			"push them to a registry that it reaches and set %s to the registry and path, such as registry.example.com/tests",
 			archive, EnvKubeconfig, EnvImagePrefix)
 	}
 	absolute, err := filepath.Abs(archive)
@@ -97,7 +98,7 @@ func cachedImage(reference, binary string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("image %s: %w", reference, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s %s\n", reference, filepath.Base(binary))
 	if _, err := io.Copy(hash, file); err != nil {

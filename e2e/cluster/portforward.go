@@ -14,9 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // podPort is one port of one pod.
@@ -127,7 +127,7 @@ func (e *external) portForward(target podPort) (net.Conn, error) {
 	}
 	url := e.client.CoreV1().RESTClient().Post().Resource("pods").
 		Namespace(target.namespace).Name(target.name).SubResource("portforward").URL()
-	session, _, err := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url).
+	session, _, err := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, url).
 		Dial(portforward.PortForwardProtocolV1Name)
 	if err != nil {
 		return nil, fmt.Errorf("forward to pod %s/%s: %w", target.namespace, target.name, err)
@@ -139,14 +139,14 @@ func (e *external) portForward(target podPort) (net.Conn, error) {
 	failures, err := session.CreateStream(headers)
 	if err == nil {
 		// Nothing is ever sent this way.
-		failures.Close()
+		_ = failures.Close()
 		headers.Set(corev1.StreamType, corev1.StreamTypeData)
 		var data httpstream.Stream
 		if data, err = session.CreateStream(headers); err == nil {
 			return newForwarded(session, data, failures, target), nil
 		}
 	}
-	session.Close()
+	_ = session.Close()
 	return nil, fmt.Errorf("forward to pod %s/%s: %w", target.namespace, target.name, err)
 }
 
@@ -156,18 +156,18 @@ func newForwarded(session httpstream.Connection, data, failures httpstream.Strea
 	near, far := net.Pipe()
 	go func() {
 		_, _ = io.Copy(data, far)
-		data.Close()
+		_ = data.Close()
 	}()
 	go func() {
 		_, _ = io.Copy(far, data)
 		far.Close()
-		session.Close()
+		_ = session.Close()
 	}()
 	go func() {
 		// The API server reports here that the pod refused or went away.
 		if message, _ := io.ReadAll(io.LimitReader(failures, 4096)); len(message) > 0 {
 			far.Close()
-			session.Close()
+			_ = session.Close()
 		}
 	}()
 	return &forwarded{Conn: near, session: session, remote: podAddr(target)}
@@ -183,7 +183,7 @@ func (f *forwarded) RemoteAddr() net.Addr { return f.remote }
 
 func (f *forwarded) Close() error {
 	err := f.Conn.Close()
-	f.session.Close()
+	_ = f.session.Close()
 	return err
 }
 

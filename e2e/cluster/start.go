@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-dev/sluice/e2e/cluster/internal/supervisor"
 	"github.com/sluice-dev/sluice/e2e/image"
 	"github.com/sluice-dev/sluice/e2e/tools"
+	"golang.org/x/sys/unix"
 )
 
 const startPoll = 50 * time.Millisecond
@@ -147,19 +148,18 @@ func launch(ctx context.Context, dir state.Dir, spec supervisor.Spec, o Options)
 	if err != nil {
 		return nil, fmt.Errorf("log of the supervisor: %w", err)
 	}
-	defer log.Close()
-	cmd := exec.Command(dir.Path("bin", "cluster"), "supervise", "--name", dir.Name)
+	defer func() { _ = log.Close() }()
+	// It outlives this call, and usually this process.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), dir.Path("bin", "cluster"), "supervise", "--name", dir.Name)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	var parent io.Closer
 	if o.EndWithParent {
-		read, write, err := os.Pipe()
+		read, err := pipeToSupervisor()
 		if err != nil {
-			return nil, fmt.Errorf("pipe to the supervisor: %w", err)
+			return nil, err
 		}
-		defer read.Close()
-		parent = write
+		defer func() { _ = read.Close() }()
 		cmd.Args = append(cmd.Args, "--end-with-parent")
 		cmd.ExtraFiles = []*os.File{read}
 	}
@@ -176,8 +176,19 @@ func launch(ctx context.Context, dir state.Dir, spec supervisor.Spec, o Options)
 	if err != nil {
 		return nil, err
 	}
-	c.started, c.parent = true, parent
+	c.started = true
 	return c, nil
+}
+
+// pipeToSupervisor returns the end of a pipe whose other end stays open for as
+// long as this process lives. That end is a bare descriptor: a file would be
+// closed, and the cluster ended, once nobody refers to it any more.
+func pipeToSupervisor() (*os.File, error) {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("pipe to the supervisor: %w", err)
+	}
+	return os.NewFile(uintptr(ends[0]), "parent"), nil
 }
 
 func failedLogs(dir state.Dir) string { return dir.Root + ".failed-logs" }
@@ -199,7 +210,7 @@ func follow(ctx context.Context, dir state.Dir, out io.Writer, ended <-chan erro
 	if err != nil {
 		return fmt.Errorf("follow the start: %w", err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	copyLog := func() { _, _ = io.Copy(out, log) }
 	defer copyLog()
 	for {
@@ -214,7 +225,7 @@ func follow(ctx context.Context, dir state.Dir, out io.Writer, ended <-chan erro
 			if reason, is := dir.Failed(); is {
 				return fmt.Errorf("start cluster %s: %s", dir.Name, reason)
 			}
-			return fmt.Errorf("start cluster %s: the supervisor ended early: %v%s", dir.Name, err, tail(dir.Progress()))
+			return fmt.Errorf("start cluster %s: the supervisor ended early (%w)%s", dir.Name, err, tail(dir.Progress()))
 		case <-time.After(startPoll):
 		}
 	}

@@ -22,11 +22,7 @@ func (c *Cluster) Stop(ctx context.Context) error {
 	if c.External() {
 		return nil
 	}
-	err := Down(ctx, c.name, io.Discard)
-	if c.parent != nil {
-		err = errors.Join(err, c.parent.Close())
-	}
-	return err
+	return Down(ctx, c.name, io.Discard)
 }
 
 // Down takes the named local cluster down, in whatever state it is, and

@@ -70,7 +70,7 @@ func Write(spec Spec, out string) (digest string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("write image %s: %w", spec.Reference, err)
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = os.Remove(temp.Name()) }()
 	err = tarball.Write(tag, img, temp)
 	if closeErr := temp.Close(); err == nil {
 		err = closeErr

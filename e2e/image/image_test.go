@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -92,7 +93,7 @@ func TestLayerHoldsFilesWithParents(t *testing.T) {
 	content, modes, order := map[string]string{}, map[string]int64{}, map[string]int{}
 	for i := 0; ; i++ {
 		header, err := reader.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

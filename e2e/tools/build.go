@@ -91,7 +91,7 @@ func buildGroup(ctx context.Context, log io.Writer, g Group, dir, label string) 
 	if err != nil {
 		return fmt.Errorf("build tool group %s: %w", g.Name, err)
 	}
-	defer os.RemoveAll(temp)
+	defer func() { _ = os.RemoveAll(temp) }()
 
 	start := time.Now()
 	fmt.Fprintf(log, "tools: building %s, once for this user; a first build takes minutes\n", label)
@@ -145,7 +145,7 @@ func (g Group) compileOne(ctx context.Context, module, out string, b Binary, pac
 	tail := make(chan []string, 1)
 	go func() { tail <- countPackages(reader, packages) }()
 	err := cmd.Run()
-	writer.Close()
+	_ = writer.Close()
 	lines := <-tail
 	if err == nil {
 		return nil

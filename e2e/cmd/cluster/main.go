@@ -32,10 +32,9 @@ type command struct {
 	run    func(context.Context, invocation) error
 }
 
-var commands []command
-
-func init() {
-	commands = []command{
+// commands lists all verbs in the order of the help text.
+func commands() []command {
+	return []command{
 		{verb: "up", help: "start the cluster if it does not run, and wait until it works", run: up},
 		{verb: "down", help: "take the cluster down and remove every trace of it", run: down},
 		{verb: "status", help: "tell whether the cluster runs, and its nodes and pods", run: status},
@@ -80,7 +79,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		usage(stdout)
 		return nil
 	}
-	for _, c := range commands {
+	for _, c := range commands() {
 		if c.verb != args[0] {
 			continue
 		}
@@ -113,7 +112,7 @@ usage: cluster COMMAND [--name NAME] [arguments]
 
 commands:
 `)
-	for _, c := range commands {
+	for _, c := range commands() {
 		if !c.hidden {
 			fmt.Fprintf(w, "  %-36s %s\n", c.verb+" "+c.args, c.help)
 		}

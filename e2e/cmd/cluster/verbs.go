@@ -89,7 +89,7 @@ func kubeconfig(ctx context.Context, in invocation) error {
 	return nil
 }
 
-func logs(ctx context.Context, in invocation) error {
+func logs(_ context.Context, in invocation) error {
 	dir, err := cluster.LogDir(in.name)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func loadImage(ctx context.Context, in invocation) error {
 
 func loadTool(ctx context.Context, in invocation) error {
 	if len(in.args) != 3 {
-		return fmt.Errorf("give group, program and reference, such as: podinfo podinfo local/podinfo:1")
+		return fmt.Errorf("give group, program and reference, such as: containerd ctr local/ctr:1")
 	}
 	c, err := cluster.Open(ctx, in.name)
 	if err != nil {
@@ -192,8 +192,7 @@ func execute(ctx context.Context, in invocation) error {
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, in.stdout, in.stderr
 	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exitStatus(exit.ExitCode())
 	}
 	return err
@@ -212,25 +211,33 @@ func forward(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		return fmt.Errorf("listen on local port %s: %w", port, err)
 	}
 	context.AfterFunc(ctx, func() { listener.Close() })
 	fmt.Fprintf(in.stdout, "%s is at %s until interrupted\n", in.args[0], listener.Addr())
-	for {
+	for ctx.Err() == nil {
 		outer, err := listener.Accept()
-		if err != nil {
-			return nil
+		if errors.Is(err, net.ErrClosed) {
+			break
 		}
-		go func() {
-			inner, err := c.DialContext(ctx, "tcp", in.args[0])
-			if err != nil {
-				fmt.Fprintf(in.stderr, "cluster: %v\n", err)
-				outer.Close()
-				return
-			}
-			cluster.Pipe(outer, inner)
-		}()
+		if err != nil {
+			return fmt.Errorf("forward %s: %w", in.args[0], err)
+		}
+		go carry(ctx, c, outer, in)
 	}
+	return nil
+}
+
+// carry connects one connection of the user with one inside.
+func carry(ctx context.Context, c *cluster.Cluster, outer net.Conn, in invocation) {
+	inner, err := c.DialContext(ctx, "tcp", in.args[0])
+	if err != nil {
+		fmt.Fprintf(in.stderr, "cluster: %v\n", err)
+		outer.Close()
+		return
+	}
+	cluster.Pipe(outer, inner)
 }

@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("folder for the binary: %w", err)
 		}
-		defer os.RemoveAll(temp)
+		defer func() { _ = os.RemoveAll(temp) }()
 		program = filepath.Join(temp, path.Base(*pkg))
 		if err := image.Compile(ctx, *dir, *pkg, program, *linkerFlags); err != nil {
 			return err

@@ -16,7 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const root = "/sys/fs/cgroup"
+const (
+	root          = "/sys/fs/cgroup"
+	retryInterval = 20 * time.Millisecond
+)
 
 // unified tells whether the machine has version 2 only.
 func unified() bool {
@@ -73,7 +76,7 @@ func delegate(path string) error {
 	dir := root
 	for _, part := range append([]string{"."}, strings.Split(strings.Trim(path, "/"), "/")...) {
 		dir = filepath.Join(dir, part)
-		for _, controller := range strings.Fields(string(data)) {
+		for controller := range strings.FieldsSeq(string(data)) {
 			// One controller that cannot be handed down is no reason to lose
 			// the others; the runtime says which one it misses.
 			_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
@@ -89,18 +92,10 @@ func Remove(path string, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(timeout)
+	deadline := time.After(timeout)
 	for _, h := range list {
-		dir := filepath.Join(h, path)
-		for {
-			err := removeTree(dir)
-			if err == nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("remove control group %s: %w", dir, err)
-			}
-			time.Sleep(20 * time.Millisecond)
+		if err := persist(filepath.Join(h, path), deadline); err != nil {
+			return err
 		}
 		// Other clusters may still be there: only an empty parent goes.
 		if parent := filepath.Dir(path); parent != "/" {
@@ -108,6 +103,21 @@ func Remove(path string, timeout time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// persist tries until the group is gone: its processes take a moment to end.
+func persist(dir string, deadline <-chan time.Time) error {
+	for {
+		err := removeTree(dir)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-deadline:
+			return fmt.Errorf("remove control group %s: %w", dir, err)
+		case <-time.After(retryInterval):
+		}
+	}
 }
 
 // Exists lists the folders of the group that are there.
@@ -159,7 +169,7 @@ func endProcesses(dir string) error {
 	if err != nil {
 		return fmt.Errorf("list the processes of %s: %w", dir, err)
 	}
-	for _, field := range strings.Fields(string(data)) {
+	for field := range strings.FieldsSeq(string(data)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil || pid <= 1 {
 			continue

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sluice-dev/sluice/e2e/cluster/internal/state"
 )
 
 // Component is one program to keep running.
@@ -96,12 +99,15 @@ func (r *reaper) collect() {
 }
 
 // keep runs a component for ever.
-func (r *reaper) keep(ctx context.Context, c Component, logs string, say func(string, ...any)) {
+func (r *reaper) keep(ctx context.Context, c Component, dir state.Dir, say func(string, ...any)) {
 	if c.After != "" {
-		waitFor(ctx, c.After)
+		if err := waitFor(ctx, c.After, dir.Path("pki", "ca.crt")); err != nil {
+			say("%s is not started: %v", c.Name, err)
+			return
+		}
 	}
 	for ctx.Err() == nil {
-		done, err := r.launch(c, logs)
+		done, err := r.launch(c, dir.Logs())
 		if err != nil {
 			say("%v", err)
 		} else {
@@ -124,12 +130,12 @@ func (r *reaper) launch(c Component, logs string) (<-chan syscall.WaitStatus, er
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", c.Name, err)
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 	return r.start(c.Argv, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   append(os.Environ(), c.Env...),
@@ -145,25 +151,30 @@ func describe(s syscall.WaitStatus) string {
 	return fmt.Sprintf("status %d", s.ExitStatus())
 }
 
-// waitFor polls a URL of this node until it answers 200. The answer only says
-// that the component is up, so the certificate does not matter.
-func waitFor(ctx context.Context, url string) {
+// waitFor polls a URL of this node until it answers 200. authority is the file
+// with the certificate that https is trusted by.
+func waitFor(ctx context.Context, url, authority string) error {
+	bundle, err := os.ReadFile(authority)
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w", url, err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
 	client := &http.Client{
 		Timeout: probeTimeout,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},
 	}
-	for ctx.Err() == nil {
-		if answers(ctx, client, url) {
-			return
-		}
+	for !answers(ctx, client, url) {
 		select {
 		case <-time.After(pollInterval):
 		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", url, ctx.Err())
 		}
 	}
+	return nil
 }
 
 func answers(ctx context.Context, client *http.Client, url string) bool {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,34 +51,30 @@ func setUpMounts(dir state.Dir) error {
 		return fmt.Errorf("mount /proc for the cluster's processes: %w", err)
 	}
 	for _, target := range covered {
-		if _, err := os.Stat(target); err != nil {
-			continue
-		}
 		own := dir.Path("root", target)
 		if err := os.MkdirAll(own, 0o755); err != nil {
 			return fmt.Errorf("cover %s: %w", target, err)
 		}
-		if err := bind(own, target); err != nil {
+		if err := cover(own, target); err != nil {
 			return err
 		}
 	}
 	for target, value := range kernelSettings {
-		if _, err := os.Stat(target); err != nil {
-			continue
-		}
 		own := dir.Path("root", filepath.Clean(target))
 		if err := state.WriteFile(own, []byte(value+"\n")); err != nil {
 			return err
 		}
-		if err := bind(own, target); err != nil {
+		if err := cover(own, target); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func bind(source, target string) error {
-	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+// cover puts source in the place of target, if there is such a place.
+func cover(source, target string) error {
+	err := unix.Mount(source, target, "", unix.MS_BIND, "")
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("cover %s with %s: %w", target, source, err)
 	}
 	return nil

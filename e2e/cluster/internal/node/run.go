@@ -43,18 +43,19 @@ func Run(dir state.Dir, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("take over the API server's port: %w", err)
 	}
-	dial, err := net.Listen("unix", dir.Dialer())
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	var listening net.ListenConfig
+	dial, err := listening.Listen(ctx, "unix", dir.Dialer())
 	if err != nil {
 		return fmt.Errorf("listen for connections into the cluster: %w", err)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer cancel()
-	go forward(api, net.JoinHostPort("127.0.0.1", strconv.Itoa(state.APIPort)))
+	go forward(ctx, api, net.JoinHostPort("127.0.0.1", strconv.Itoa(state.APIPort)))
 	go serveDialer(ctx, dial)
 	reaper := newReaper()
 	go reaper.collect()
 	for _, c := range components {
-		go reaper.keep(ctx, c, dir.Logs(), say)
+		go reaper.keep(ctx, c, dir, say)
 	}
 	<-ctx.Done()
 	return nil

@@ -20,14 +20,15 @@ const (
 
 // forward copies every connection that the listener accepts to and from an
 // address inside the cluster.
-func forward(listener net.Listener, address string) {
+func forward(ctx context.Context, listener net.Listener, address string) {
+	dialer := &net.Dialer{Timeout: dialTimeout}
 	for {
 		outer, err := listener.Accept()
 		if err != nil {
 			return
 		}
 		go func() {
-			inner, err := net.DialTimeout("tcp", address, dialTimeout)
+			inner, err := dialer.DialContext(ctx, "tcp", address)
 			if err != nil {
 				outer.Close()
 				return

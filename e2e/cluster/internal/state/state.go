@@ -31,6 +31,8 @@ const (
 	APIPort       = 6443
 )
 
+const aliveInterval = 10 * time.Millisecond
+
 var nameFormat = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
 // Dir is the state folder of one cluster.
@@ -86,17 +88,30 @@ func (d Dir) Path(parts ...string) string {
 	return filepath.Join(append([]string{d.Root}, parts...)...)
 }
 
-// Files and folders by purpose.
-func (d Dir) Logs() string             { return d.Path("logs") }
-func (d Dir) Keys() string             { return d.Path("pki") }
-func (d Dir) Config() string           { return d.Path("config") }
-func (d Dir) Kubeconfig() string       { return d.Path("kubeconfig") }
-func (d Dir) Dialer() string           { return d.Path("dial.sock") }
+// Logs is the folder with one log per component.
+func (d Dir) Logs() string { return d.Path("logs") }
+
+// Keys is the folder of keys and certificates.
+func (d Dir) Keys() string { return d.Path("pki") }
+
+// Kubeconfig is the file for users on the machine.
+func (d Dir) Kubeconfig() string { return d.Path("kubeconfig") }
+
+// Dialer is the socket through which to reach into the cluster's network.
+func (d Dir) Dialer() string { return d.Path("dial.sock") }
+
+// ContainerdSocket is where containerd listens.
 func (d Dir) ContainerdSocket() string { return d.Path("containerd.sock") }
-func (d Dir) Components() string       { return d.Path("components.json") }
-func (d Dir) Progress() string         { return d.Path("logs", "supervisor.log") }
-func (d Dir) ready() string            { return d.Path("ready") }
-func (d Dir) failed() string           { return d.Path("failed") }
+
+// Components is the file that lists what the node runs.
+func (d Dir) Components() string { return d.Path("components.json") }
+
+// Progress is the supervisor's log, which a start follows.
+func (d Dir) Progress() string { return d.Path("logs", "supervisor.log") }
+
+func (d Dir) ready() string { return d.Path("ready") }
+
+func (d Dir) failed() string { return d.Path("failed") }
 
 // LockFile lies beside the folder: it must outlive the folder's removal.
 func (d Dir) LockFile() string { return d.Root + ".lock" }
@@ -187,18 +202,30 @@ func (p Process) Kill(timeout time.Duration) error {
 
 // WaitGone waits until the process is gone.
 func (p Process) WaitGone(timeout time.Duration) error {
-	for deadline := time.Now().Add(timeout); p.Alive(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	deadline := time.After(timeout)
+	for p.Alive() {
+		select {
+		case <-deadline:
 			return fmt.Errorf("process %d still runs %s after it was told to end", p.PID, timeout)
+		case <-time.After(aliveInterval):
 		}
 	}
 	return nil
 }
 
-// SetReady and SetFailed record the outcome of a start.
-func (d Dir) SetReady() error               { return WriteFile(d.ready(), []byte("ready\n")) }
+// SetReady records that the cluster works.
+func (d Dir) SetReady() error { return WriteFile(d.ready(), []byte("ready\n")) }
+
+// Ready tells whether the cluster has once worked.
+func (d Dir) Ready() bool {
+	_, err := os.Stat(d.ready())
+	return err == nil
+}
+
+// SetFailed records why the cluster did not come to work.
 func (d Dir) SetFailed(reason string) error { return WriteFile(d.failed(), []byte(reason)) }
-func (d Dir) Ready() bool                   { _, err := os.Stat(d.ready()); return err == nil }
+
+// Failed returns that reason, if there is one.
 func (d Dir) Failed() (reason string, is bool) {
 	data, err := os.ReadFile(d.failed())
 	return string(data), err == nil

@@ -163,7 +163,7 @@ func (s *supervisor) up(ctx context.Context) error {
 	if err := cgroup.Create(s.dir.Cgroup()); err != nil {
 		return err
 	}
-	if err := s.startNode(); err != nil {
+	if err := s.startNode(ctx); err != nil {
 		return err
 	}
 	return s.settle(ctx)
@@ -171,8 +171,9 @@ func (s *supervisor) up(ctx context.Context) error {
 
 // startNode opens the API server's port on the host and starts the node in
 // namespaces of its own.
-func (s *supervisor) startNode() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func (s *supervisor) startNode(ctx context.Context) error {
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("open a local port for the API server: %w", err)
 	}
@@ -181,7 +182,7 @@ func (s *supervisor) startNode() error {
 	if err != nil {
 		return fmt.Errorf("hand over the API server's port: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	config, err := kubeconfig(s.dir, "admin", "https://"+listener.Addr().String())
 	if err != nil {
 		return err
@@ -196,7 +197,8 @@ func (s *supervisor) startNode() error {
 	if err := os.MkdirAll(s.dir.Logs(), 0o755); err != nil {
 		return fmt.Errorf("make the folder of logs: %w", err)
 	}
-	s.node = exec.Command(self, "node", "--name", s.dir.Name)
+	// The start's time limit does not apply to the node's life.
+	s.node = exec.CommandContext(context.WithoutCancel(ctx), self, "node", "--name", s.dir.Name)
 	s.node.Stdout, s.node.Stderr = s.log, s.log
 	s.node.ExtraFiles = []*os.File{file}
 	s.node.SysProcAttr = &syscall.SysProcAttr{
