@@ -58,7 +58,7 @@ var world struct {
 
 func TestMain(m *testing.M) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run the integration tests with `make test`, which builds an API server for them")
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run `make integration`, which builds an API server for them")
 		os.Exit(1)
 	}
 	logf.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
@@ -166,7 +166,7 @@ func grant(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, document := range strings.Split(string(raw), "\n---\n") {
+		for document := range strings.SplitSeq(string(raw), "\n---\n") {
 			u := &unstructured.Unstructured{}
 			if err := yaml.Unmarshal([]byte(document), u); err != nil {
 				return fmt.Errorf("%s: %w", file, err)

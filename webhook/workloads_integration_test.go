@@ -3,6 +3,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -73,7 +73,7 @@ func TestOtherFieldsSurvive(t *testing.T) {
 	ns := namespace(t)
 	d := tracked(t, ns, "podinfo", true)
 	must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(d), d))
-	d.Spec.Template.Spec.HostnameOverride = ptr.To("one.of.the.newest.fields")
+	d.Spec.Template.Spec.HostnameOverride = new("one.of.the.newest.fields")
 	d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
 	d.Annotations = map[string]string{"a.b/c": "slashes"}
 	requested := d.DeepCopy()
@@ -166,8 +166,11 @@ func TestSteadyStateAsksNothing(t *testing.T) {
 	must(t, world.sluice.Status().Update(t.Context(), &c))
 	eventually(t, func() error {
 		var seen v1beta1.Canary
-		if err := world.cache.Get(t.Context(), client.ObjectKeyFromObject(d), &seen); err != nil || seen.Status.CurrentRevision == "" {
-			return fmt.Errorf("the status is not in the cache: %v", err)
+		if err := world.cache.Get(t.Context(), client.ObjectKeyFromObject(d), &seen); err != nil {
+			return err
+		}
+		if seen.Status.CurrentRevision == "" {
+			return errors.New("the status is not in the cache")
 		}
 		return world.cache.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: baseline.Name}, &appsv1.ControllerRevision{})
 	})
