@@ -144,8 +144,9 @@ func (r *Runner) Answer(canary types.NamespacedName, key string) (check.Result, 
 	return result, ok
 }
 
-// Forget drops the results and ends the checks of a Canary whose keys have the prefix; an empty prefix means all of them. The same
-// keys can be asked anew afterwards.
+// Forget drops the results and ends the checks of a Canary whose keys have the prefix; an empty prefix means all of them. A prefix
+// ends at a slash of the key or with the key, so that a/1 covers a/1 and a/1/x but not a/10. The same keys can be asked anew
+// afterwards.
 func (r *Runner) Forget(canary types.NamespacedName, prefix string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,12 +155,12 @@ func (r *Runner) Forget(canary types.NamespacedName, prefix string) {
 		return
 	}
 	for key := range l.results {
-		if strings.HasPrefix(key, prefix) {
+		if covers(prefix, key) {
 			delete(l.results, key)
 		}
 	}
 	for key, j := range l.jobs {
-		if !strings.HasPrefix(key, prefix) {
+		if !covers(prefix, key) {
 			continue
 		}
 		delete(l.jobs, key)
@@ -169,6 +170,12 @@ func (r *Runner) Forget(canary types.NamespacedName, prefix string) {
 	}
 	l.waiting = slices.DeleteFunc(l.waiting, func(j *job) bool { return l.jobs[j.req.Key] != j })
 	r.sweep(l)
+}
+
+// covers tells whether a key lies under a prefix.
+func covers(prefix, key string) bool {
+	rest, ok := strings.CutPrefix(key, strings.TrimSuffix(prefix, "/"))
+	return ok && (prefix == "" || rest == "" || rest[0] == '/')
 }
 
 // enlist puts a lane in line when it has something that may start. The lock is held.

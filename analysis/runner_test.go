@@ -216,10 +216,16 @@ func TestForget(t *testing.T) {
 	l.eventually("the check runs", func() bool { return l.called("a/rev1/running") == 1 })
 	l.Ask(request("a", "rev1/waiting"))
 	l.Ask(request("a", "rev2/waiting"))
+	l.Ask(request("a", "rev10/waiting"))
 
-	l.Forget(named("a"), "rev1/")
+	l.Forget(named("a"), "rev1/d") // covers nothing
+	if _, ok := l.Answer(named("a"), "rev1/done"); !ok {
+		t.Error("a prefix that ends within a word forgets rev1/done")
+	}
+	l.Forget(named("a"), "rev1")
 	l.Forget(named("nobody"), "")
 	l.await("a", "rev2/waiting") // so the running one has given way
+	l.await("a", "rev10/waiting")
 	for _, key := range []string{"rev1/done", "rev1/running", "rev1/waiting"} {
 		if result, ok := l.Answer(named("a"), key); ok {
 			t.Errorf("%s is remembered: %+v", key, result)
