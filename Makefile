@@ -7,6 +7,14 @@ SHELL := /bin/bash
 # Packages with tests that need an API server.
 INTEGRATION = $(shell grep -rl --include='*_test.go' --exclude-dir=e2e '^//go:build integration' . | xargs -r -n1 dirname | sort -u)
 
+# One set of build flags for everything: images are built with these too, so nothing is compiled twice.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -buildvcs=false)
+
+# The manifests name the version.
+VERSION = $(shell awk '/newTag:/ { print $$2 }' manifests/base/kustomization.yaml)
+IMAGE := cd e2e && go run ./cmd/image --dir ..
+
 KUSTOMIZE := go tool -modfile=e2e/tools/kustomize/go.mod kustomize
 CONTROLLER_GEN := go tool -modfile=e2e/tools/codegen/go.mod controller-gen
 CLUSTER_COMMAND := cd e2e && go run ./cmd/cluster
@@ -54,7 +62,7 @@ vet: ## Vet all Go code, with the tests of every kind
 
 .PHONY: build
 build: ## Build the binaries into bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+	go build -o bin/ ./cmd/...
 
 .PHONY: generate
 generate: ## Generate deep copies and CRDs from the API types
@@ -69,7 +77,9 @@ manifests: ## Render the manifests into dist/
 
 .PHONY: images
 images: ## Build the container images into dist/, as archives for docker load or ctr images import
-	cd e2e && go run ./cmd/image -out ../dist
+	@mkdir -p dist
+	$(IMAGE) --reference ghcr.io/sluice-dev/sluice:$(VERSION) --package ./cmd/sluice --output ../dist/sluice.tar
+	$(IMAGE) --reference ghcr.io/sluice-dev/loadtester:$(VERSION) --package ./cmd/loadtester --output ../dist/loadtester.tar
 
 .PHONY: clean
 clean: ## Remove what was built here; the cache of tools stays
