@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/e2e/cluster"
+	"github.com/sluice-dev/sluice/e2e/cluster/addons"
 	"github.com/sluice-dev/sluice/e2e/tools"
 )
 
@@ -149,6 +150,32 @@ func loadTool(ctx context.Context, in invocation) error {
 		return err
 	}
 	fmt.Fprintf(in.stdout, "loaded %s\n", in.args[2])
+	return nil
+}
+
+func addon(ctx context.Context, in invocation) error {
+	if len(in.args) == 0 {
+		return fmt.Errorf("name at least one add-on: traefik or prometheus")
+	}
+	c, err := cluster.Open(ctx, in.name)
+	if err != nil {
+		return err
+	}
+	options := addons.Options{Log: in.stderr}
+	for _, name := range in.args {
+		switch name {
+		case "traefik":
+			err = addons.Traefik(ctx, c, options)
+		case "prometheus":
+			err = addons.Prometheus(ctx, c, options)
+		default:
+			err = fmt.Errorf("add-on %q is unknown: use traefik or prometheus", name)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(in.stdout, "installed %s\n", name)
+	}
 	return nil
 }
 
