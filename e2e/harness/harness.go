@@ -6,9 +6,12 @@ import (
 	"io"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -100,6 +103,9 @@ func newHarness(c *cluster.Cluster, o Options) (*Harness, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What the server warns of is for users of kubectl.
+	config.WarningHandler = rest.NoWarnings{}
+	log.SetLogger(logr.Discard())
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme, gatewayv1.Install} {
 		if err := add(scheme); err != nil {

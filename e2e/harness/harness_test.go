@@ -1,0 +1,185 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/e2e/cluster"
+)
+
+// appDeployment renders an application and decodes its Deployment.
+func appDeployment(t *testing.T, a App) appsv1.Deployment {
+	t.Helper()
+	text, err := a.Manifests(&Harness{Cluster: &cluster.Cluster{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for document := range strings.SplitSeq(text, "\n---\n") {
+		var d appsv1.Deployment
+		if err := yaml.Unmarshal([]byte(document), &d); err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		if d.Kind == "Deployment" {
+			return d
+		}
+	}
+	t.Fatal("the manifests hold no Deployment")
+	return appsv1.Deployment{}
+}
+
+func TestVersionsOfAnAppDifferInTheTemplateAlone(t *testing.T) {
+	v1 := appDeployment(t, App{Name: "app", Version: "v1"})
+	v2 := appDeployment(t, App{Name: "app", Version: "v2", Broken: true})
+	if v1.Namespace != TestNamespace || *v1.Spec.Replicas != 2 {
+		t.Errorf("namespace %q, %d replicas: want the defaults", v1.Namespace, *v1.Spec.Replicas)
+	}
+	broken := strings.Join(v2.Spec.Template.Spec.Containers[0].Args, " ")
+	if !strings.Contains(broken, "--ui-path=/pages/") || strings.Contains(strings.Join(v1.Spec.Template.Spec.Containers[0].Args, " "), "--ui-path=/pages/") {
+		t.Error("the broken version, and it alone, has to look for its page where none is")
+	}
+	v2.Spec.Template = v1.Spec.Template
+	a, _ := yaml.Marshal(v1)
+	b, _ := yaml.Marshal(v2)
+	if string(a) != string(b) {
+		t.Errorf("versions differ beyond the template:\n%s\n%s", a, b)
+	}
+}
+
+func TestVersionOf(t *testing.T) {
+	for body, want := range map[string]string{
+		"<title>app-1</title>\n<p>release:v12</p>":                        "v12",
+		`{"message": "release:v2.1-rc", "color": "blue"}`:                 "v2.1-rc",
+		"/pages/release:v3/vue.htmlopen /pages/release:v3/vue.html: no s": "v3",
+		"Bad Gateway": "",
+	} {
+		if got := VersionOf(200, nil, []byte(body)); got != want {
+			t.Errorf("%q is of version %q, want %q", body, got, want)
+		}
+	}
+}
+
+func TestCanaryWeight(t *testing.T) {
+	for name, test := range map[string]struct {
+		rules string
+		want  int
+	}{
+		"a step":       {`[{"backendRefs":[{"name":"app-primary","weight":90},{"name":"app-canary","weight":10}]}]`, 10},
+		"other scale":  {`[{"backendRefs":[{"name":"app-primary","weight":3},{"name":"app-canary","weight":1}]}]`, 25},
+		"no weights":   {`[{"backendRefs":[{"name":"app-primary"},{"name":"app-canary"}]}]`, 50},
+		"idle":         {`[{"backendRefs":[{"name":"app-primary","weight":100},{"name":"app-canary","weight":0}]}]`, 0},
+		"no canary":    {`[{"backendRefs":[{"name":"app-primary"}]}]`, NoRoute},
+		"no rules":     {`[]`, NoRoute},
+		"all are zero": {`[{"backendRefs":[{"name":"app-canary","weight":0}]}]`, NoRoute},
+	} {
+		var route gatewayv1.HTTPRoute
+		if err := yaml.Unmarshal([]byte(`{"spec":{"rules":`+test.rules+`}}`), &route); err != nil {
+			t.Fatal(err)
+		}
+		if got := canaryWeight(&route, "app-canary"); got != test.want {
+			t.Errorf("%s: weight %d, want %d", name, got, test.want)
+		}
+	}
+}
+
+func TestSpans(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	got := Spans([]Moment{
+		{At: at(0), RouteWeight: 0},
+		{At: at(1), RouteWeight: 0},
+		{At: at(2), RouteWeight: 10},
+		{At: at(3), RouteWeight: 10},
+		{At: at(4), RouteWeight: 0},
+	})
+	want := []Span{{at(0), at(2), 0}, {at(2), at(4), 10}, {at(4), time.Time{}, 0}}
+	if len(got) != len(want) {
+		t.Fatalf("%d spans, want %d: %v", len(got), len(want), got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("span %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestTimelineWaitsForWhatComes(t *testing.T) {
+	timeline := &Timeline{moments: []Moment{{RouteWeight: NoRoute}}, changed: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			timeline.add(func(m *Moment) { m.RouteWeight = i % 20 })
+		}
+	}()
+	// 10 is over when the waiting gets to look: it must be found still.
+	if m, err := timeline.Wait(ctx, func(m Moment) bool { return m.RouteWeight == 10 }); err != nil || m.RouteWeight != 10 {
+		t.Errorf("waited for weight 10: %v, %v", m, err)
+	}
+	over, cancelOver := context.WithCancel(t.Context())
+	cancelOver()
+	if _, err := timeline.Wait(over, func(m Moment) bool { return m.Phase() == v1beta1.PhaseSucceeded }); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting without time left gave %v", err)
+	}
+}
+
+func TestCountRequests(t *testing.T) {
+	got, err := countRequests(`# HELP apiserver_flowcontrol_dispatched_requests_total x
+apiserver_flowcontrol_dispatched_requests_total{flow_schema="sluice",priority_level="workload-high"} 12
+apiserver_flowcontrol_dispatched_requests_total{flow_schema="sluice-leases",priority_level="leader-election"} 1.5e+02
+apiserver_flowcontrol_dispatched_requests_total{flow_schema="exempt",priority_level="exempt"} 7
+apiserver_flowcontrol_rejected_requests_total{flow_schema="sluice",priority_level="workload-high"} 5
+`)
+	if want := (Requests{Leases: 150, Other: 12}); err != nil || got != want {
+		t.Errorf("counted %+v (%v), want %+v", got, err, want)
+	}
+}
+
+func TestAdaptChangesTheDeploymentAlone(t *testing.T) {
+	const shipped = `apiVersion: v1
+kind: Namespace
+metadata:
+  name: sluice-system
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: sluice
+spec:
+  template:
+    spec:
+      containers:
+      - args: [controller]
+        image: example.com/sluice:v1
+        name: sluice
+`
+	h := &Harness{Cluster: &cluster.Cluster{}}
+	got, reference, err := h.adapt(shipped, program{name: "sluice", args: []string{"-x"}}, "digest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reference != "example.com/sluice:v1" {
+		t.Errorf("the manifests name %q", reference)
+	}
+	before, after, _ := strings.Cut(got, "\n---\n")
+	if !strings.HasPrefix(shipped, before) {
+		t.Errorf("another object was changed:\n%s", before)
+	}
+	var d appsv1.Deployment
+	if err := yaml.Unmarshal([]byte(after), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Spec.Template.Annotations[imageAnnotation] != "digest" || strings.Join(d.Spec.Template.Spec.Containers[0].Args, " ") != "controller -x" {
+		t.Errorf("the Deployment became\n%s", after)
+	}
+	if _, _, err := h.adapt("kind: Namespace\n", program{name: "sluice"}, "digest"); err == nil {
+		t.Error("manifests without the Deployment were accepted")
+	}
+}
