@@ -46,7 +46,10 @@ func (b baseline) track(ctx context.Context, c *v1beta1.Canary) (*unstructured.U
 	target.SetKind(c.Spec.TargetRef.Kind)
 	target.SetNamespace(c.Namespace)
 	target.SetName(c.Spec.TargetRef.Name)
-	patch, err := metadataPatch("labels", trackedLabels(c))
+	patch, err := metadataPatch("labels", map[string]string{
+		v1beta1.LabelTracked: v1beta1.TrackedTarget,
+		v1beta1.LabelCanary:  revision.LabelValue(c.Name),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -53,25 +53,23 @@ func inCharge(a, b *v1beta1.Canary) bool {
 // of finds the Canary of a workload that carries Sluice's labels: the labelled one in the cache, else any other in the cache that names the
 // workload, else one on the API server, for the cache may not have seen it yet. Nil means that there is none.
 func (f canaries) of(ctx context.Context, w workloadRef, label string) (*v1beta1.Canary, error) {
-	key := types.NamespacedName{Namespace: w.namespace, Name: label}
 	if label != "" {
-		if c, err := get(ctx, f.cache, key, w); c != nil || err != nil {
+		if c, err := f.labelled(ctx, w, label); c != nil || err != nil {
 			return c, err
 		}
 	}
 	if c, err := byReference(ctx, f.cache, w); c != nil || err != nil {
 		return c, err
 	}
-	if label == "" {
-		return byReference(ctx, f.live, w)
-	}
-	return get(ctx, f.live, key, w)
+	return byReference(ctx, f.live, w)
 }
 
-// get reads a Canary; nil when it does not exist or names another workload.
-func get(ctx context.Context, from client.Reader, key types.NamespacedName, w workloadRef) (*v1beta1.Canary, error) {
+// labelled reads the Canary that a label names from the cache; nil when it does not exist or names another workload. A label that holds a
+// shortened name finds none.
+func (f canaries) labelled(ctx context.Context, w workloadRef, label string) (*v1beta1.Canary, error) {
 	var c v1beta1.Canary
-	switch err := from.Get(ctx, key, &c); {
+	key := types.NamespacedName{Namespace: w.namespace, Name: label}
+	switch err := f.cache.Get(ctx, key, &c); {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:

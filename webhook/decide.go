@@ -6,7 +6,6 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/revision"
@@ -131,21 +130,8 @@ func updated(f Facts) (Outcome, bool, error) {
 }
 
 func track(p *patch, c *v1beta1.Canary) {
-	for _, key := range []string{v1beta1.LabelTracked, v1beta1.LabelCanary} {
-		if value, ok := trackedLabels(c)[key]; ok {
-			p.label(key, value)
-		}
-	}
-}
-
-// trackedLabels are the labels of a Canary's target. The name of a Canary may be longer than a label can be; then the target does without, for
-// a bad label would get the user's request refused, and the Canary is found by its reference.
-func trackedLabels(c *v1beta1.Canary) map[string]string {
-	labels := map[string]string{v1beta1.LabelTracked: v1beta1.TrackedTarget}
-	if len(c.Name) <= validation.LabelValueMaxLength {
-		labels[v1beta1.LabelCanary] = c.Name
-	}
-	return labels
+	p.label(v1beta1.LabelTracked, v1beta1.TrackedTarget)
+	p.label(v1beta1.LabelCanary, revision.LabelValue(c.Name))
 }
 
 func beingDeleted(u *unstructured.Unstructured) bool {

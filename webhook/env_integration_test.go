@@ -72,7 +72,10 @@ func run(m *testing.M) int {
 	env := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "manifests", "base", "crds")},
 		ErrorIfCRDPathMissing: true,
-		WebhookInstallOptions: envtest.WebhookInstallOptions{Paths: []string{filepath.Join("..", "manifests", "base", "webhook")}},
+		// The default is too short for a machine that builds at the same time.
+		ControlPlaneStartTimeout: 3 * time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
+		WebhookInstallOptions:    envtest.WebhookInstallOptions{Paths: []string{filepath.Join("..", "manifests", "base", "webhook")}},
 	}
 	config, err := env.Start()
 	if err != nil {
@@ -156,7 +159,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 		return fmt.Errorf("the cache did not synchronise")
 	}
 	check := mgr.GetWebhookServer().StartedChecker()
-	return poll(ctx, 20*time.Second, func() error { return check(nil) })
+	return poll(ctx, time.Minute, func() error { return check(nil) })
 }
 
 // grant applies the shipped rights.
@@ -229,7 +232,7 @@ func poll(ctx context.Context, limit time.Duration, check func() error) error {
 
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	if err := poll(t.Context(), 15*time.Second, check); err != nil {
+	if err := poll(t.Context(), time.Minute, check); err != nil {
 		t.Fatal(err)
 	}
 }
