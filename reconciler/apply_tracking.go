@@ -55,6 +55,8 @@ func label(o client.Object, tracked string) {
 	if tracked == "" {
 		delete(labels, v1beta1.LabelTracked)
 		delete(labels, v1beta1.LabelGuarded)
+		// Admission names the Canary on its target.
+		delete(labels, v1beta1.LabelCanary)
 	} else {
 		labels[v1beta1.LabelTracked] = tracked
 	}
