@@ -48,7 +48,7 @@ import (
 )
 
 // patience bounds how long a state may take to come about.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // shared is the API server that all tests use; each has a namespace of its own.
 var shared struct {
@@ -67,7 +67,11 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	ctrl.SetLogger(zap.New(zap.UseDevMode(true), zap.WriteTo(os.Stderr)))
-	env := &envtest.Environment{CRDDirectoryPaths: []string{"../manifests/base/crds"}, ErrorIfCRDPathMissing: true}
+	env := &envtest.Environment{
+		CRDDirectoryPaths: []string{"../manifests/base/crds"}, ErrorIfCRDPathMissing: true,
+		// Other packages may be tested on the same two cores.
+		ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience,
+	}
 	cfg, err := env.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start the API server:", err)

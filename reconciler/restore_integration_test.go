@@ -3,6 +3,7 @@
 package reconciler
 
 import (
+	"slices"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -105,5 +106,32 @@ func TestAChangeMadeWhileTheTargetWasUnwatchedIsFound(t *testing.T) {
 	}
 	if p := revision.Promoted(s.snapshots()); p == nil || p.Digest != s.canary().Status.CurrentRevision {
 		t.Errorf("promoted %+v, want the target's revision", p)
+	}
+}
+
+func TestReplacedTargetIsFencedAndLabelledAgain(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.application()
+	s.settled(v1beta1.PhaseInitialized)
+	s.checks.set(false, "")
+	s.setImage("web:2")
+	s.until("the canary is at 50 %", func() bool { return s.canary().Status.CanaryWeight == 50 })
+	first := s.canary().Status.Rollout.PodHash
+
+	// What kubectl replace does: metadata that the manifest does not hold is gone.
+	change(s, "web", &appsv1.Deployment{}, func(d *appsv1.Deployment) {
+		d.Labels, d.Annotations = nil, nil
+		d.Spec.Template.Spec.Containers[0].Image = "web:3"
+	})
+	s.until("the target's label is back", func() bool { return s.deployment("web").Labels[v1beta1.LabelTracked] != "" })
+	s.until("the newer revision is at 50 %", func() bool {
+		st := s.canary().Status
+		return st.CanaryWeight == 50 && st.Rollout.PodHash != "" && st.Rollout.PodHash != first
+	})
+	s.router.mu.Lock()
+	defer s.router.mu.Unlock()
+	if want := []int{0, 50, 0, 50}; !slices.Equal(s.router.weights, want) {
+		t.Errorf("weights %v, want %v: the newer revision must not inherit the older one's traffic", s.router.weights, want)
 	}
 }

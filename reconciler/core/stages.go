@@ -27,6 +27,8 @@ func advance(d *decision) bool {
 	if d.ro() == nil {
 		return false
 	}
+	// A replace of the target drops labels that it does not name; the next change must be noticed all the same.
+	d.plan.Finalizer, d.plan.TrackTarget = true, true
 	for range maxTransitions {
 		stage := d.ro().Stage
 		run, known := stages[stage]
