@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -155,19 +154,21 @@ func (o options) load() (*Load, error) {
 }
 
 func (o options) check() error {
-	switch {
-	case !slices.Contains(methods, strings.ToUpper(o.method)):
-		return fmt.Errorf("hey: -m %q is not one of %s", o.method, strings.Join(methods, ", "))
-	case o.workers < 1 || o.workers > maxWorkers:
-		return fmt.Errorf("hey: -c %d is not between 1 and %d", o.workers, maxWorkers)
-	case o.duration < 0:
-		return fmt.Errorf("hey: -z %s is negative", o.duration)
-	case o.duration == 0 && (o.requests < o.workers || o.requests > maxRequests):
-		return fmt.Errorf("hey: -n %d is not between -c %d and %d", o.requests, o.workers, maxRequests)
-	case math.IsNaN(o.rate) || o.rate != 0 && (o.rate < minRate || o.rate > maxRate):
-		return fmt.Errorf("hey: -q %v is neither 0 (no limit) nor between %v and %v", o.rate, minRate, maxRate)
-	case o.timeout < 0 || o.timeout > 3600:
-		return fmt.Errorf("hey: -t %d is not between 0 and 3600 seconds", o.timeout)
+	byNumber := o.duration == 0
+	for _, rule := range []struct {
+		broken  bool
+		message string
+	}{
+		{!slices.Contains(methods, strings.ToUpper(o.method)), fmt.Sprintf("-m %q is not one of %s", o.method, strings.Join(methods, ", "))},
+		{o.workers < 1 || o.workers > maxWorkers, fmt.Sprintf("-c %d is not between 1 and %d", o.workers, maxWorkers)},
+		{o.duration < 0, fmt.Sprintf("-z %s is negative", o.duration)},
+		{byNumber && (o.requests < o.workers || o.requests > maxRequests), fmt.Sprintf("-n %d is not between -c %d and %d", o.requests, o.workers, maxRequests)},
+		{o.rate != 0 && !(o.rate >= minRate && o.rate <= maxRate), fmt.Sprintf("-q %v is neither 0 (no limit) nor between %v and %v", o.rate, minRate, maxRate)},
+		{o.timeout < 0 || o.timeout > 3600, fmt.Sprintf("-t %d is not between 0 and 3600 seconds", o.timeout)},
+	} {
+		if rule.broken {
+			return errors.New("hey: " + rule.message)
+		}
 	}
 	return nil
 }
@@ -176,21 +177,9 @@ const heyUserAgent = "hey/0.0.1"
 
 // header builds the headers in hey's order: content type, -H, then the options of their own. It also returns the Host to send.
 func (o options) header() (http.Header, string, error) {
-	header := http.Header{"Content-Type": {o.contentType}}
-	host := o.host
-	for i, raw := range o.headers { // errors leave the text out: it may hold credentials
-		name, value, found := strings.Cut(raw, ":")
-		value = strings.TrimSpace(value)
-		switch {
-		case !found, !httpguts.ValidHeaderFieldName(name), !httpguts.ValidHeaderFieldValue(value), value == "":
-			return nil, "", fmt.Errorf("hey: the -H at place %d is not a header: write it as 'Name: value'", i+1)
-		case strings.EqualFold(name, "Host"):
-			if host == "" {
-				host = value
-			}
-		default:
-			header.Set(name, value)
-		}
+	header, host, err := o.givenHeaders()
+	if err != nil {
+		return nil, "", err
 	}
 	if o.accept != "" {
 		header.Set("Accept", o.accept)
@@ -203,10 +192,7 @@ func (o options) header() (http.Header, string, error) {
 		req := http.Request{Header: header}
 		req.SetBasicAuth(user, password)
 	}
-	agent := heyUserAgent
-	if given := header.Get("User-Agent"); o.userAgent != "" || given != "" {
-		agent = cmp.Or(o.userAgent, given) + " " + heyUserAgent
-	}
+	agent := strings.TrimSpace(cmp.Or(o.userAgent, header.Get("User-Agent")) + " " + heyUserAgent)
 	header.Set("User-Agent", agent)
 	for name, values := range header {
 		if !httpguts.ValidHeaderFieldValue(values[0]) {
@@ -215,6 +201,25 @@ func (o options) header() (http.Header, string, error) {
 	}
 	if host != "" && !httpguts.ValidHostHeader(host) {
 		return nil, "", fmt.Errorf("hey: -host %q is not a host name", host)
+	}
+	return header, host, nil
+}
+
+// givenHeaders reads -H and -host. Errors leave the text out: it may hold credentials.
+func (o options) givenHeaders() (http.Header, string, error) {
+	header := http.Header{"Content-Type": {o.contentType}}
+	host := o.host
+	for i, raw := range o.headers {
+		name, value, _ := strings.Cut(raw, ":")
+		value = strings.TrimSpace(value)
+		if value == "" || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, "", fmt.Errorf("hey: the -H at place %d is not a header: write it as 'Name: value'", i+1)
+		}
+		if strings.EqualFold(name, "Host") {
+			host = cmp.Or(host, value)
+			continue
+		}
+		header.Set(name, value)
 	}
 	return header, host, nil
 }
