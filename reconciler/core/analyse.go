@@ -38,7 +38,7 @@ func analyse(d *decision) v1beta1.Stage {
 	}
 	if !d.primaryServes(d.in.Promoted.Digest) {
 		// A comparison, and a way back, need a primary.
-		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
 		return here
 	}
 	d.wait("Analysing", "%s of revision %s is being analysed", steps[ro.Step].label, ro.Revision)

@@ -46,7 +46,8 @@ func (d *decision) ask(checks []Check) outcome {
 func (d *decision) record(c Check, a Answer) {
 	d.st.RecordCheck(v1beta1.CheckResult{
 		Name: c.Name, Kind: c.Kind, Stage: d.ro().Stage, Step: d.ro().Step, Weight: d.st.CanaryWeight, Attempt: d.ro().Attempt,
-		Value: cut(a.Value, v1beta1.MaxCheckValue), Threshold: cut(a.Threshold, v1beta1.MaxCheckValue), Verdict: a.Verdict, Message: a.Message, Time: metav1.NewTime(a.At),
+		Value: cut(a.Value, v1beta1.MaxCheckValue), Threshold: cut(a.Threshold, v1beta1.MaxCheckValue),
+		Verdict: a.Verdict, Message: a.Message, Time: metav1.NewTime(a.At),
 	})
 }
 

@@ -177,7 +177,8 @@ func snapshotLost(d *decision) bool {
 		return true
 	}
 	d.report(Problem{Reason: "SnapshotLost", Message: fmt.Sprintf(
-		"the snapshot of the promoted revision %s was deleted, so nothing can be rolled back to it; set the target back to that revision, or delete and recreate the Canary",
+		"the snapshot of the promoted revision %s was deleted, so nothing can be rolled back to it; "+
+			"set the target back to that revision, or delete and recreate the Canary",
 		d.st.PromotedRevision)})
 	return true
 }

@@ -46,7 +46,7 @@ func (d *decision) releaseIdle() {
 func (d *decision) idle() {
 	switch {
 	case !d.primaryServes(d.in.Promoted.Digest):
-		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
 	case d.in.Traffic.Weighted && !d.routeShows(0):
 		d.reportRoute()
 	case d.st.Phase == v1beta1.PhaseFailed:
@@ -79,8 +79,13 @@ func (d *decision) begin(live *Revision) {
 	d.again(settleTime)
 }
 
-// readiness says in words what a workload lacks.
-func (d *decision) readiness(w Workload, endpoints int32) string {
+// primaryReadiness and canaryReadiness say in words what a side lacks.
+func (d *decision) primaryReadiness() string {
+	return readiness(d.in.Primary, d.in.Services.PrimaryReady)
+}
+func (d *decision) canaryReadiness() string { return readiness(d.in.Target, d.in.Services.CanaryReady) }
+
+func readiness(w Workload, endpoints int32) string {
 	if !w.Exists {
 		return "it is being created"
 	}

@@ -86,7 +86,7 @@ func (d *decision) firstGood() *Revision {
 // firstPrimaryNotReady waits for the first primary. The target serves meanwhile, so nothing is at stake; once the progress deadline has
 // passed, a fix of the target takes the place of a revision that never became ready.
 func (d *decision) firstPrimaryNotReady(good *Revision) {
-	d.wait("PrimaryNotReady", "waiting for the primary: %s", d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+	d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
 	live := d.in.Live
 	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest {
 		return

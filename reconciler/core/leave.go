@@ -22,26 +22,57 @@ func leave(d *decision) bool {
 	}
 	if d.ro() == nil || d.ro().Stage != v1beta1.StageLeaving {
 		d.setPhase(v1beta1.PhaseTerminating)
-		d.st.Rollout = &v1beta1.RolloutStatus{ID: "leave", Stage: v1beta1.StageLeaving, StageSince: d.now(), Reason: "Sluice gives the application back"}
+		d.st.Rollout = &v1beta1.RolloutStatus{
+			ID: "leave", Stage: v1beta1.StageLeaving, StageSince: d.now(), Reason: "Sluice gives the application back",
+		}
 		d.normal("Terminating", "Terminating canary %s.%s: giving %s back", d.in.Canary.Name, d.in.Canary.Namespace, d.target())
 	}
-	d.restoreTarget()
-	if !d.targetRestored() {
-		d.wait("Terminating", "waiting for the target to serve: %s", d.readiness(d.in.Target, d.in.Target.Available))
+	switch {
+	case !d.leftCanary():
+		d.wait("Terminating", "waiting for users to be on the primary only")
+	case !d.targetServes():
+		d.wait("Terminating", "waiting for the target to serve: %s", readiness(d.in.Target, d.in.Target.Available))
+	case !d.apexReachesTarget():
+		d.wait("Terminating", "the target serves; waiting for the apex Service to reach it")
+	case !d.leftRoute():
+		d.wait("Terminating", "the target serves behind the apex Service; waiting for the last requests by the old way")
+	default:
+		d.plan.GiveBack = true
+	}
+	return true
+}
+
+// leftCanary takes users off the canary first: its pods are about to become those of the last good revision. Done once, the rollout's step
+// remembers it.
+func (d *decision) leftCanary() bool {
+	ro := d.ro()
+	if ro.Step > 0 {
 		return true
 	}
+	if !d.in.Traffic.Weighted || !d.in.Route.Exists || d.in.Promoted == nil {
+		ro.Step = 1
+		return true
+	}
+	d.ensurePrimary(d.in.Promoted)
+	d.putInForce(d.returnWeight())
+	if d.st.CanaryWeight > 0 || !d.drained() {
+		return false
+	}
+	ro.Step, ro.ConvergedAt = 1, nil
+	return true
+}
+
+// targetServes restores the target and tells whether it has rolled out.
+func (d *decision) targetServes() bool {
+	d.restoreTarget()
+	return d.targetRestored()
+}
+
+// apexReachesTarget turns the apex Service to the target and tells whether its endpoints have followed.
+func (d *decision) apexReachesTarget() bool {
 	d.plan.Services = &ServicesIntent{Apex: SideTarget}
 	s := d.in.Services
-	if s.Apex != SideTarget || s.ApexReady > 0 || s.ApexOther < needed(d.in.Target.Replicas, 100) {
-		d.wait("Terminating", "the target serves; waiting for the apex Service to reach it")
-		return true
-	}
-	if !d.leftRoute() {
-		d.wait("Terminating", "the target serves behind the apex Service; waiting for the last requests by the old way")
-		return true
-	}
-	d.plan.GiveBack = true
-	return true
+	return s.Apex == SideTarget && s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100)
 }
 
 // restoreTarget plans a target that serves the last good template with at least the primary's replicas.

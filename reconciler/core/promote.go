@@ -28,10 +28,10 @@ func promote(d *decision) v1beta1.Stage {
 	ready := d.primaryServes(ro.Revision)
 	if d.overdue(ready) {
 		return d.fail(fmt.Sprintf("the primary did not become ready with revision %s within %s: %s",
-			ro.Revision, d.in.Canary.ProgressDeadline(), d.readiness(d.in.Primary, d.in.Services.PrimaryReady)))
+			ro.Revision, d.in.Canary.ProgressDeadline(), d.primaryReadiness()))
 	}
 	if !ready {
-		d.wait("PrimaryNotReady", "promoting revision %s: %s", ro.Revision, d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+		d.wait("PrimaryNotReady", "promoting revision %s: %s", ro.Revision, d.primaryReadiness())
 		return here
 	}
 	d.normal("RoutingToPrimary", "Routing all traffic to primary %s", d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)

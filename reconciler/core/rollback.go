@@ -23,7 +23,7 @@ func rollBack(d *decision) v1beta1.Stage {
 	d.ensurePrimary(d.in.Promoted)
 	d.putInForce(d.returnWeight())
 	if d.st.CanaryWeight > 0 {
-		d.wait("RollingBack", "%s; waiting for ready pods of the primary to take its traffic: %s", ro.Reason, d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+		d.wait("RollingBack", "%s; waiting for ready pods of the primary to take its traffic: %s", ro.Reason, d.primaryReadiness())
 		return here
 	}
 	if !d.drained() || !d.scaledToZero() {

@@ -109,14 +109,14 @@ func scaleUp(d *decision) v1beta1.Stage {
 	}
 	ready := d.canaryServes()
 	if d.overdue(ready) {
-		return d.fail(fmt.Sprintf("the canary did not become ready within %s: %s", d.in.Canary.ProgressDeadline(), d.readiness(d.in.Target, d.in.Services.CanaryReady)))
+		return d.fail(fmt.Sprintf("the canary did not become ready within %s: %s", d.in.Canary.ProgressDeadline(), d.canaryReadiness()))
 	}
 	if !ready {
-		d.wait("CanaryNotReady", "waiting for the canary: %s", d.readiness(d.in.Target, d.in.Services.CanaryReady))
+		d.wait("CanaryNotReady", "waiting for the canary: %s", d.canaryReadiness())
 		return v1beta1.StageScalingUp
 	}
 	if !d.primaryServes(d.in.Promoted.Digest) {
-		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.readiness(d.in.Primary, d.in.Services.PrimaryReady))
+		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
 		return v1beta1.StageScalingUp
 	}
 	if len(d.steps()) == 0 {
@@ -162,9 +162,9 @@ func (d *decision) needCanary(stage v1beta1.Stage) (v1beta1.Stage, bool) {
 		d.ro().Reason = "the canary lost all its ready pods"
 		return v1beta1.StageFencing, true
 	case d.overdue(ready):
-		return d.fail(fmt.Sprintf("the canary was not ready for %s: %s", d.in.Canary.ProgressDeadline(), d.readiness(d.in.Target, d.in.Services.CanaryReady))), true
+		return d.fail(fmt.Sprintf("the canary was not ready for %s: %s", d.in.Canary.ProgressDeadline(), d.canaryReadiness())), true
 	case !ready:
-		d.wait("CanaryNotReady", "waiting for the canary: %s", d.readiness(d.in.Target, d.in.Services.CanaryReady))
+		d.wait("CanaryNotReady", "waiting for the canary: %s", d.canaryReadiness())
 		return stage, true
 	}
 	return "", false

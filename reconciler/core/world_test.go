@@ -39,8 +39,9 @@ type workload struct {
 }
 
 type split struct {
-	at     time.Time
-	canary int
+	at      time.Time
+	canary  int
+	viaApex bool
 }
 
 type world struct {
@@ -68,6 +69,10 @@ type world struct {
 	violations []string
 	wakeAt     time.Time
 	dirty      bool
+	// strict tells that nothing is broken on purpose, so that each side that has users must have ready pods.
+	strict bool
+	// leaving asks Sluice to give the application back, given tells that it has.
+	leaving, given bool
 }
 
 func newWorld(spec v1beta1.CanarySpec) *world {
@@ -156,7 +161,7 @@ func (w *world) ready(wl *workload, revision string) int {
 // observe is the gathering.
 func (w *world) observe() Observed {
 	in := Observed{
-		Now: w.now, Canary: w.canary.DeepCopy(), Leaving: w.canary.DeletionTimestamp != nil,
+		Now: w.now, Canary: w.canary.DeepCopy(), Leaving: w.leaving,
 		Target: w.seen(&w.target), Primary: w.seen(&w.primary), Stored: w.stored,
 		Traffic: Traffic{Weighted: w.weighted, Drain: drainTime}, Answers: map[string]Answer{},
 	}
@@ -187,7 +192,7 @@ func (w *world) observe() Observed {
 	}
 	if n := len(w.routes); n > 0 {
 		r := w.routes[n-1]
-		in.Route = Route{Exists: true, Canary: r.canary, Primary: 100 - r.canary, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.canary < 0}
+		in.Route = Route{Exists: true, Canary: r.canary, Primary: 100 - r.canary, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.viaApex}
 	}
 	for key, at := range w.pending {
 		if !w.now.Before(at) {
@@ -232,6 +237,7 @@ func (w *world) reconcile() {
 	if !w.write() {
 		return
 	}
+	w.given = w.given || plan.GiveBack
 	w.canary.Status = plan.Status
 	for _, e := range plan.Events {
 		w.logf("%s", e.Message)
@@ -309,9 +315,13 @@ func (w *world) doRoute(p Plan) {
 	if p.Route.Primary+p.Route.Canary != 100 {
 		w.violate("P3: weights %d and %d do not sum to 100", p.Route.Primary, p.Route.Canary)
 	}
-	if n := len(w.routes); n == 0 || w.routes[n-1].canary != p.Route.Canary {
-		w.routes = append(w.routes, split{at: w.now, canary: p.Route.Canary})
-		w.logf("route: %d/%d", p.Route.Primary, p.Route.Canary)
+	if n := len(w.routes); n == 0 || w.routes[n-1].canary != p.Route.Canary || w.routes[n-1].viaApex != p.Route.ViaApex {
+		w.routes = append(w.routes, split{at: w.now, canary: p.Route.Canary, viaApex: p.Route.ViaApex})
+		if p.Route.ViaApex {
+			w.logf("route: to the apex Service")
+		} else {
+			w.logf("route: %d/%d", p.Route.Primary, p.Route.Canary)
+		}
 		w.dirty = true
 	}
 }
@@ -377,20 +387,41 @@ func (w *world) step() {
 	w.check()
 }
 
-// served are the weights by which requests may still arrive now.
-func (w *world) served() []int {
-	var out []int
+// served are the splits by which requests may still arrive now.
+func (w *world) served() []split {
+	var out []split
 	for i, r := range w.routes {
 		if i+1 == len(w.routes) || w.routes[i+1].at.Add(routeLag).After(w.now) {
-			out = append(out, r.canary)
+			out = append(out, r)
 		}
 	}
 	return out
 }
 
+// capacity checks that each side that a split sends users to has ready pods.
+func (w *world) capacity(s split) {
+	apex := &w.primary
+	if w.apex == SideTarget {
+		apex = &w.target
+	}
+	switch {
+	case s.viaApex && w.ready(apex, "") == 0:
+		w.violate("P3: users at the apex Service find no ready pod")
+	case s.viaApex:
+	case s.canary < 100 && w.ready(&w.primary, "") == 0:
+		w.violate("P3: users at the primary find no ready pod")
+	case s.canary > 0 && w.ready(&w.target, w.pin) == 0:
+		w.violate("P3: users at the canary find no ready pod")
+	}
+}
+
 // check holds the promises against the world as it is.
 func (w *world) check() {
-	for _, weight := range w.served() {
+	for _, s := range w.served() {
+		if w.strict {
+			w.capacity(s)
+		}
+		weight := s.canary
 		if weight <= 0 {
 			continue
 		}
