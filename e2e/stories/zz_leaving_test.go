@@ -1,0 +1,89 @@
+//go:build e2e
+
+package stories
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-dev/sluice/e2e/harness"
+)
+
+// TestDeletedCanary gives the application back, between rollouts and in the middle of one, and no user notices.
+func TestDeletedCanary(t *testing.T) {
+	for name, prepare := range map[string]func(*story){
+		"idle": func(*story) {},
+		"midway": func(s *story) {
+			s.deploy("v2")
+			s.half()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := adopted(t, "leave-"+name, nil)
+			prepare(s)
+			since := time.Now()
+			_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=3m")
+			s.ok(err)
+			s.givenBack(since)
+		})
+	}
+}
+
+// givenBack checks that the target serves all users with the last good version, that Sluice left nothing behind, and that no user was failed.
+func (s *story) givenBack(since time.Time) {
+	s.Helper()
+	s.eventually("the primary is gone", func() bool {
+		v, err := stage.DeployedVersion(s.ctx, s.primary())
+		s.ok(err)
+		return v == ""
+	})
+	gone := time.Now()
+	s.eventually("users are watched for a while", func() bool {
+		return s.users.Recording().Between(gone, time.Time{}).Summary().Requests > 200
+	})
+	s.unharmed(since)
+	after := s.users.Recording().Between(gone, time.Time{}).Summary()
+	if after.ByVersion["v1"].Requests != after.Requests {
+		s.Errorf("users are served by %v, not by v1 alone", after.Versions())
+	}
+	out, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "get", "deployment", s.key.Name, "--output=yaml")
+	s.ok(err)
+	if strings.Contains(out, "sluice.dev/") {
+		s.Errorf("Sluice left its marks on the target:\n%s", out)
+	}
+}
+
+// TestEmergencyExit takes Sluice away from everything with one command; what is left is removed afterwards, in the documented order. It is the
+// last story, because no other can be played after it.
+func TestEmergencyExit(t *testing.T) {
+	idle := adopted(t, "exit-idle", nil)
+	midway := adopted(t, "exit-midway", nil)
+	midway.deploy("v2")
+	midway.half()
+	since := time.Now()
+	out, err := stage.Cluster.Kubectl(t.Context(), "", "--namespace", harness.SluiceNamespace, "exec", "deploy/sluice", "--", "/sluice", "exit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(out)
+	hooks, err := stage.Cluster.Kubectl(t.Context(), "", "get", "mutatingwebhookconfigurations,validatingwebhookconfigurations", "--output=name")
+	if err != nil || strings.Contains(hooks, "sluice") {
+		t.Errorf("webhook configurations are left: %s %v", hooks, err)
+	}
+	for _, s := range []*story{idle, midway} {
+		s.givenBack(since)
+	}
+	for _, args := range [][]string{
+		{"delete", "canaries", "--all", "--all-namespaces", "--timeout=2m"},
+		{"delete", "namespace", harness.SluiceNamespace, "--timeout=3m"},
+		{"delete", "crd", "canaries.flagger.app", "metrictemplates.flagger.app", "alertproviders.flagger.app", "--timeout=2m"},
+	} {
+		if _, err := stage.Cluster.Kubectl(t.Context(), "", args...); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, s := range []*story{idle, midway} {
+		s.unharmed(since)
+	}
+}
