@@ -77,7 +77,7 @@ func (d *decision) refusal() string {
 	var why []string
 	for _, c := range d.plan.Checks {
 		if a, ok := d.in.Answers[c.Key]; ok && a.Verdict != v1beta1.VerdictPass && !d.dryRun(c) {
-			why = append(why, fmt.Sprintf("%s %s: %s", c.Kind, c.Name, a.Message))
+			why = append(why, a.Message)
 		}
 	}
 	return strings.Join(why, "; ")

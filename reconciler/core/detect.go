@@ -103,7 +103,7 @@ func readiness(w Workload, endpoints int32) string {
 func (d *decision) failure() string {
 	for _, c := range d.st.Checks {
 		if c.Verdict != v1beta1.VerdictPass {
-			return fmt.Sprintf("%s %s: %s", c.Kind, c.Name, c.Message)
+			return c.Message
 		}
 	}
 	return "see the events of the Canary"

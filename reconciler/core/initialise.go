@@ -1,6 +1,8 @@
 package core
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -97,12 +99,22 @@ func (d *decision) firstPrimaryNotReady(good *Revision) {
 	}
 }
 
-// reportRoute tells why the route is not in force yet.
+// routePatience is how long a provider may take to answer for a route before that is worth an event.
+const routePatience = 5 * time.Second
+
+// reportRoute tells why the route is not in force yet. A provider that was only just written to is waited for; one that does not answer, or
+// refuses, is reported.
 func (d *decision) reportRoute() {
-	if d.in.Route.Problem != "" {
-		d.report(Problem{Reason: "RouteNotAccepted", Message: d.in.Route.Problem})
-		d.again(missingTargetRetry)
+	const pending, refused = "RoutePending", "RouteNotAccepted"
+	if d.in.Route.Problem == "" {
+		d.wait(pending, "waiting for the traffic provider to accept the route")
 		return
 	}
-	d.wait("RouteNotAccepted", "waiting for the traffic provider to accept the route")
+	d.again(missingTargetRetry)
+	last := d.in.Canary.Status.Condition(v1beta1.ConditionReady)
+	if last != nil && (last.Reason == refused || (last.Reason == pending && !d.in.Now.Before(last.LastUpdateTime.Add(routePatience)))) {
+		d.report(Problem{Reason: refused, Message: d.in.Route.Problem})
+		return
+	}
+	d.wait(pending, "waiting for the traffic provider to accept the route")
 }

@@ -109,7 +109,7 @@ type Answer struct {
 	Verdict v1beta1.Verdict
 	// Value and Threshold are what was measured and what was accepted, as text; empty for hooks.
 	Value, Threshold string
-	// Message explains a verdict other than Pass.
+	// Message explains the verdict to people; it names the check.
 	Message string
 	// At is when the answer came.
 	At time.Time

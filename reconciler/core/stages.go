@@ -7,6 +7,9 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
+// podHashRetry is how soon the hash of the target's pods is looked for again.
+const podHashRetry = 100 * time.Millisecond
+
 // stages is the machine that owns a running rollout. Each function states what must hold while its stage lasts and returns the stage that
 // follows, or its own while nothing has ended it; "" ends the rollout.
 var stages = map[v1beta1.Stage]func(*decision) v1beta1.Stage{
@@ -106,6 +109,11 @@ func scaleUp(d *decision) v1beta1.Stage {
 	if d.in.LivePodHash != "" {
 		ro.PodHash = d.in.LivePodHash
 		d.ensureServices()
+	}
+	if ro.PodHash == "" && d.in.Target.Current && !d.in.Target.Held {
+		// The hash is read from this stage on only and its ReplicaSet is not watched: if the pods are ready already, as they are when the
+		// change itself scaled them up, no event follows.
+		d.again(podHashRetry)
 	}
 	ready := d.canaryServes()
 	if d.overdue(ready) {

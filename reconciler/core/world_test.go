@@ -169,7 +169,9 @@ func (w *world) observe() Observed {
 	if w.target.exists {
 		in.Live = &Revision{Digest: w.target.template, Template: w.target.template, Replicas: int32(w.target.replicas)}
 		in.Target.Template = w.target.template
-		if len(w.target.pods) > 0 && !w.target.held {
+		// It costs a read, so it is asked for in the one stage that needs it.
+		ro := w.canary.Status.Rollout
+		if len(w.target.pods) > 0 && !w.target.held && ro != nil && ro.Stage == v1beta1.StageScalingUp {
 			in.LivePodHash = w.target.template
 		}
 	}
