@@ -6,13 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
-	"maps"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,15 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -41,7 +31,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/sluice-dev/sluice/analysis/check"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
 	"github.com/sluice-dev/sluice/reconciler/revision"
@@ -319,212 +308,6 @@ func (s *stage) settled(phase v1beta1.CanaryPhase) {
 			return s.requests.Load() != before, nil
 		}) != nil
 	})
-}
-
-// kubernetes does what the controllers of Deployments, ReplicaSets and EndpointSlices do; each pod is ready at once.
-func (s *stage) kubernetes(ctx context.Context) {
-	deployments, services := &appsv1.DeploymentList{}, &corev1.ServiceList{}
-	if shared.admin.List(ctx, deployments, client.InNamespace(s.ns)) != nil || shared.admin.List(ctx, services, client.InNamespace(s.ns)) != nil {
-		return
-	}
-	pods := map[string]labels.Set{}
-	for i := range deployments.Items {
-		d := &deployments.Items[i]
-		hash := s.replicaSet(ctx, d)
-		if hash == "" {
-			continue
-		}
-		for n := range *d.Spec.Replicas {
-			l := labels.Set(maps.Clone(d.Spec.Template.Labels))
-			l[revision.PodHashLabel] = hash
-			pods[fmt.Sprintf("%s-%s-pod%02d", d.Name, hash, n)] = l
-		}
-	}
-	for i := range services.Items {
-		s.endpoints(ctx, &services.Items[i], pods)
-	}
-}
-
-// replicaSet makes the ReplicaSet of a Deployment's template, reports the status and returns the hash.
-func (s *stage) replicaSet(ctx context.Context, d *appsv1.Deployment) string {
-	if d.DeletionTimestamp != nil {
-		return ""
-	}
-	raw, err := json.Marshal(d.Spec.Template)
-	if err != nil {
-		s.Error(err)
-	}
-	h := fnv.New32a()
-	_, _ = h.Write(raw)
-	hash := strings.NewReplacer("0", "b", "1", "c", "3", "d").Replace(strconv.FormatUint(uint64(h.Sum32()), 10))
-	status := appsv1.DeploymentStatus{ObservedGeneration: d.Generation}
-	if !d.Spec.Paused {
-		n := *d.Spec.Replicas
-		status.Replicas, status.UpdatedReplicas, status.ReadyReplicas, status.AvailableReplicas = n, n, n, n
-		template := *d.Spec.Template.DeepCopy()
-		template.Labels[revision.PodHashLabel] = hash
-		rs := &appsv1.ReplicaSet{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: s.ns, Name: d.Name + "-" + hash, Labels: template.Labels,
-				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))},
-			},
-			Spec: appsv1.ReplicaSetSpec{Selector: &metav1.LabelSelector{MatchLabels: template.Labels}, Template: template},
-		}
-		if err := shared.admin.Create(ctx, rs); err != nil && !apierrors.IsAlreadyExists(err) {
-			return ""
-		}
-	}
-	if !equality.Semantic.DeepEqual(d.Status, status) {
-		d.Status = status
-		// A conflict is made up for in the next round.
-		_ = shared.admin.Status().Update(ctx, d)
-	}
-	if d.Spec.Paused {
-		return ""
-	}
-	return hash
-}
-
-// endpoints brings a Service's EndpointSlice to the pods that it selects.
-func (s *stage) endpoints(ctx context.Context, svc *corev1.Service, pods map[string]labels.Set) {
-	want := &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Namespace: s.ns, Name: svc.Name + "-slice", Labels: maps.Clone(svc.Labels)},
-		AddressType: discoveryv1.AddressTypeIPv4,
-	}
-	if want.Labels == nil {
-		want.Labels = map[string]string{}
-	}
-	want.Labels[discoveryv1.LabelServiceName] = svc.Name
-	for _, name := range sorted(pods) {
-		if labels.SelectorFromSet(svc.Spec.Selector).Matches(pods[name]) {
-			want.Endpoints = append(want.Endpoints, discoveryv1.Endpoint{
-				Addresses: []string{"10.0.0.1"}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: name},
-			})
-		}
-	}
-	have := &discoveryv1.EndpointSlice{}
-	if err := shared.admin.Get(ctx, client.ObjectKeyFromObject(want), have); apierrors.IsNotFound(err) {
-		_ = shared.admin.Create(ctx, want)
-		return
-	}
-	if !equality.Semantic.DeepEqual(have.Labels, want.Labels) || !equality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) {
-		have.Labels, have.Endpoints = want.Labels, want.Endpoints
-		_ = shared.admin.Update(ctx, have)
-	}
-}
-
-func sorted[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	// Insertion into a slice of a few names; the order only has to be the same each time.
-	for i := range keys {
-		for j := i; j > 0 && keys[j] < keys[j-1]; j-- {
-			keys[j], keys[j-1] = keys[j-1], keys[j]
-		}
-	}
-	return keys
-}
-
-// fakeRouter is a traffic provider that accepts every route at once.
-type fakeRouter struct {
-	mu      sync.Mutex
-	routes  map[string]core.Route
-	weights []int
-	notify  func(types.NamespacedName)
-}
-
-func (r *fakeRouter) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
-	if c.Spec.Provider == "istio" {
-		return core.Traffic{}, fmt.Errorf("provider istio is not available; use gatewayapi:v1")
-	}
-	return core.Traffic{Weighted: true, Drain: 10 * time.Millisecond}, nil
-}
-
-func (r *fakeRouter) Watches(*v1beta1.Canary) ([]schema.GroupVersionKind, error) { return nil, nil }
-
-func (r *fakeRouter) Read(_ context.Context, c *v1beta1.Canary) (core.Route, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.routes[c.Namespace], nil
-}
-
-func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteIntent) (bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.routes[c.Namespace]
-	next := core.Route{Exists: true, Primary: i.Primary, Canary: i.Canary, ViaApex: i.ViaApex, Accepted: true, Version: old.Version}
-	if next == old {
-		return false, nil
-	}
-	if i.Version != old.Version {
-		return false, apierrors.NewConflict(schema.GroupResource{Resource: "routes"}, c.Name, fmt.Errorf("version %s is not %s", i.Version, old.Version))
-	}
-	next.Version = old.Version + "1"
-	r.routes[c.Namespace] = next
-	r.weights = append(r.weights, i.Canary)
-	go r.notify(client.ObjectKeyFromObject(c))
-	return true, nil
-}
-
-func (r *fakeRouter) GiveBack(_ context.Context, c *v1beta1.Canary) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.routes, c.Namespace)
-	return nil
-}
-
-// fakeChecker passes every check while it is open, and answers none while it is not.
-type fakeChecker struct {
-	mu      sync.Mutex
-	open    bool
-	verdict v1beta1.Verdict
-	asked   map[string]check.Request
-	notify  func(types.NamespacedName)
-}
-
-func (f *fakeChecker) set(open bool, verdict v1beta1.Verdict) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.open, f.verdict = open, verdict
-	for _, req := range f.asked {
-		go f.notify(req.CanaryName())
-	}
-}
-
-func (f *fakeChecker) Ask(req check.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, ok := f.asked[req.Key]; ok {
-		return
-	}
-	if f.asked == nil {
-		f.asked = map[string]check.Request{}
-	}
-	f.asked[req.Key] = req
-	go f.notify(req.CanaryName())
-}
-
-func (f *fakeChecker) Answer(_ types.NamespacedName, key string) (check.Result, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	req, ok := f.asked[key]
-	verdict := f.verdict
-	if verdict == "" {
-		verdict = v1beta1.VerdictPass
-	}
-	return check.Result{Key: req.Key, Verdict: verdict, Message: "as the test says", Time: time.Now()}, ok && f.open
-}
-
-func (f *fakeChecker) Forget(_ types.NamespacedName, prefix string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for k := range f.asked {
-		if strings.HasPrefix(k, prefix) {
-			delete(f.asked, k)
-		}
-	}
 }
 
 // objectsOf returns the items of a list.

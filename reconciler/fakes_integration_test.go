@@ -1,0 +1,120 @@
+//go:build integration
+
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/analysis/check"
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// fakeRouter is a traffic provider that accepts every route at once.
+type fakeRouter struct {
+	mu      sync.Mutex
+	routes  map[string]core.Route
+	weights []int
+	notify  func(types.NamespacedName)
+}
+
+func (r *fakeRouter) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
+	if c.Spec.Provider == "istio" {
+		return core.Traffic{}, fmt.Errorf("provider istio is not available; use gatewayapi:v1")
+	}
+	return core.Traffic{Weighted: true, Drain: 10 * time.Millisecond}, nil
+}
+
+func (r *fakeRouter) Watches(*v1beta1.Canary) ([]schema.GroupVersionKind, error) { return nil, nil }
+
+func (r *fakeRouter) Read(_ context.Context, c *v1beta1.Canary) (core.Route, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.routes[c.Namespace], nil
+}
+
+func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteIntent) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.routes[c.Namespace]
+	next := core.Route{Exists: true, Primary: i.Primary, Canary: i.Canary, ViaApex: i.ViaApex, Accepted: true, Version: old.Version}
+	if next == old {
+		return false, nil
+	}
+	if i.Version != old.Version {
+		return false, apierrors.NewConflict(schema.GroupResource{Resource: "routes"}, c.Name, fmt.Errorf("version %s is not %s", i.Version, old.Version))
+	}
+	next.Version = old.Version + "1"
+	r.routes[c.Namespace] = next
+	r.weights = append(r.weights, i.Canary)
+	go r.notify(client.ObjectKeyFromObject(c))
+	return true, nil
+}
+
+func (r *fakeRouter) GiveBack(_ context.Context, c *v1beta1.Canary) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.routes, c.Namespace)
+	return nil
+}
+
+// fakeChecker passes every check while it is open, and answers none while it is not.
+type fakeChecker struct {
+	mu      sync.Mutex
+	open    bool
+	verdict v1beta1.Verdict
+	asked   map[string]check.Request
+	notify  func(types.NamespacedName)
+}
+
+func (f *fakeChecker) set(open bool, verdict v1beta1.Verdict) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open, f.verdict = open, verdict
+	for _, req := range f.asked {
+		go f.notify(req.CanaryName())
+	}
+}
+
+func (f *fakeChecker) Ask(req check.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.asked[req.Key]; ok {
+		return
+	}
+	if f.asked == nil {
+		f.asked = map[string]check.Request{}
+	}
+	f.asked[req.Key] = req
+	go f.notify(req.CanaryName())
+}
+
+func (f *fakeChecker) Answer(_ types.NamespacedName, key string) (check.Result, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	req, ok := f.asked[key]
+	verdict := f.verdict
+	if verdict == "" {
+		verdict = v1beta1.VerdictPass
+	}
+	return check.Result{Key: req.Key, Verdict: verdict, Message: "as the test says", Time: time.Now()}, ok && f.open
+}
+
+func (f *fakeChecker) Forget(_ types.NamespacedName, prefix string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.asked {
+		if strings.HasPrefix(k, prefix) {
+			delete(f.asked, k)
+		}
+	}
+}
