@@ -78,8 +78,8 @@ manifests: ## Render the manifests into dist/
 .PHONY: images
 images: ## Build the container images into dist/, as archives for docker load or ctr images import
 	@mkdir -p dist
-	$(IMAGE) --reference ghcr.io/sluice-dev/sluice:$(VERSION) --package ./cmd/sluice --output ../dist/sluice.tar
-	$(IMAGE) --reference ghcr.io/sluice-dev/loadtester:$(VERSION) --package ./cmd/loadtester --output ../dist/loadtester.tar
+	$(IMAGE) --reference ghcr.io/sluice-dev/sluice:$(VERSION) --package ./cmd/sluice --version $(VERSION) --output ../dist/sluice.tar
+	$(IMAGE) --reference ghcr.io/sluice-dev/loadtester:$(VERSION) --package ./cmd/loadtester --version $(VERSION) --output ../dist/loadtester.tar
 
 .PHONY: clean
 clean: ## Remove what was built here; the cache of tools stays

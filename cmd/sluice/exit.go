@@ -82,8 +82,12 @@ func runExit(ctx context.Context, o *exitOptions, cfg *rest.Config, log logr.Log
 		return err
 	}
 	remaining, err := e.look(ctx)
-	if err != nil || remaining == 0 {
+	if err != nil {
 		return err
+	}
+	if remaining == 0 {
+		e.done()
+		return nil
 	}
 	if err := addEngine(ctx, mgr, o.engine, exitConcurrency, prometheus.NewRegistry()); err != nil {
 		return err
@@ -148,9 +152,13 @@ func (e *exit) waitWhile(ctx context.Context, mgr manager.Manager) error {
 	err := e.wait(ctx, ended)
 	stop()
 	if err == nil {
-		e.say("Done: every application serves by itself. Sluice can be removed.")
+		e.done()
 	}
 	return err
+}
+
+func (e *exit) done() {
+	e.say("Done: every application serves by itself. Sluice can be removed.")
 }
 
 func (e *exit) wait(ctx context.Context, ended <-chan error) error {
@@ -166,7 +174,7 @@ func (e *exit) wait(ctx context.Context, ended <-chan error) error {
 		case failed := <-ended:
 			return errors.Join(errors.New("the reconciler stopped"), failed)
 		case <-ctx.Done():
-			return fmt.Errorf("%d applications are not given back yet: %w; run it again to go on", remaining, context.Cause(ctx))
+			return fmt.Errorf("%d application(s) not given back yet: %w; run it again to go on", remaining, context.Cause(ctx))
 		}
 	}
 }

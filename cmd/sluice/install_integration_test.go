@@ -3,11 +3,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -238,6 +241,41 @@ func TestRightsAreListedOneByOne(t *testing.T) {
 					t.Errorf("%s reaches %s: %+v", r.name, never, rule)
 				}
 			}
+		}
+	}
+}
+
+// TestNamespacedOverlayReachesOneNamespace holds that the overlay leaves no cluster-wide right on workloads and configs, and that the controller
+// and the webhooks look at the same namespace as the rights.
+func TestNamespacedOverlayReachesOneNamespace(t *testing.T) {
+	kustomize := exec.CommandContext(t.Context(), "go", "tool", "-modfile=e2e/tools/kustomize/go.mod", "kustomize", "build", "manifests/overlays/namespaced")
+	kustomize.Dir = filepath.Join("..", "..")
+	out, err := kustomize.Output()
+	if err != nil {
+		t.Fatalf("rendering the overlay: %v", err)
+	}
+	objects := decodeAll(t, bytes.NewReader(out))
+	for _, b := range ofKind[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding") {
+		if b.RoleRef.Name == "sluice-workloads" {
+			t.Errorf("ClusterRoleBinding %s still grants it everywhere", b.Name)
+		}
+	}
+	var namespace string
+	for _, b := range ofKind[rbacv1.RoleBinding](t, objects, "RoleBinding") {
+		if b.RoleRef.Name == "sluice-workloads" {
+			namespace = b.Namespace
+		}
+	}
+	d := ofKind[appsv1.Deployment](t, objects, "Deployment")[0]
+	if args := d.Spec.Template.Spec.Containers[0].Args; namespace == "" || !slices.Contains(args, "-namespace="+namespace) {
+		t.Errorf("rights are bound in namespace %q, and the arguments are %v", namespace, args)
+	}
+	validating := ofKind[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration")[0].Webhooks[0]
+	mutating := ofKind[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")[0].Webhooks[0]
+	for name, selector := range map[string]*metav1.LabelSelector{validating.Name: validating.NamespaceSelector, mutating.Name: mutating.NamespaceSelector} {
+		last := selector.MatchExpressions[len(selector.MatchExpressions)-1]
+		if last.Operator != metav1.LabelSelectorOpIn || !slices.Equal(last.Values, []string{namespace}) {
+			t.Errorf("webhook %s looks at %v, want namespace %s", name, selector, namespace)
 		}
 	}
 }

@@ -325,7 +325,7 @@ func TestExitGivesBack(t *testing.T) {
 	// Pods never get ready here, so an exit cannot finish while the target is to serve.
 	flags := []string{"exit", "-kubeconfig=" + kubeconfig, "-namespace=" + canary.Namespace, "-log-level=error"}
 	stuck := launch(t, append(flags, "-timeout=5s")...)
-	if status := stuck.end(time.Minute); status != 1 || !strings.Contains(stuck.output.String(), "1 applications are not given back yet") {
+	if status := stuck.end(time.Minute); status != 1 || !strings.Contains(stuck.output.String(), "1 application(s) not given back yet") {
 		t.Errorf("exit status %d of an exit that cannot finish, want 1 and the number that remains", status)
 	}
 	for _, object := range []client.Object{&admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}} {
