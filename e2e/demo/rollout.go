@@ -80,12 +80,21 @@ func (d *demonstration) follow(ctx context.Context, app harness.App, timeline *h
 	}
 	e.ended = last.At
 	screen.Say("%s: %s", app.Version, verdict(last))
+	// A rollback goes on until the canary's pods are gone; users are watched until then.
+	_, err = timeline.Wait(ending, func(m harness.Moment) bool { return m.Canary != nil && m.Stage() == "" })
+	if err != nil {
+		return fmt.Errorf("the rollout of %s was not tidied up: %w\n%s", app.Version, err, d.harness.Report(ctx, app.Key()))
+	}
 	return pause(ctx, quiet)
 }
 
 // verdict says how a rollout ended, in the Canary's own words.
 func verdict(m harness.Moment) string {
-	if c := m.Canary.Status.Condition(v1beta1.ConditionPromoted); c != nil {
+	status := m.Canary.Status
+	if m.Phase() == v1beta1.PhaseFailed && status.Rollout != nil {
+		return fmt.Sprintf("%s: %s", m.Phase(), status.Rollout.Reason)
+	}
+	if c := status.Condition(v1beta1.ConditionPromoted); c != nil {
 		return fmt.Sprintf("%s. %s", m.Phase(), c.Message)
 	}
 	return string(m.Phase())
