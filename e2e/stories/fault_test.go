@@ -100,7 +100,7 @@ func TestNoAnswers(t *testing.T) {
 		want   v1beta1.Verdict
 	}{
 		"prometheus down": {func(c *canary) { c.MetricsServer = "http://nobody.test:9090" }, v1beta1.VerdictError},
-		"no traffic":      {func(c *canary) { c.LoadTester += "/gate/approve?"; c.Provider = "kubernetes" }, v1beta1.VerdictNoData},
+		"no traffic":      {func(c *canary) { c.Provider, c.Query = "kubernetes", "sum(rate(requests_that_nobody_sends[1m]))" }, v1beta1.VerdictNoData},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := begin(t, strings.ReplaceAll(name, " ", "-"))

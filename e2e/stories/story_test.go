@@ -5,6 +5,7 @@ package stories
 import (
 	"context"
 	_ "embed"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,13 +42,13 @@ type story struct {
 
 // canary is what stories vary in their Canary.
 type canary struct {
-	Name, Namespace, Host, Provider, Interval, Gateway, MetricsServer, LoadTester string
-	Threshold                                                                     int
+	Name, Namespace, Host, Provider, Interval, Gateway, MetricsServer, LoadTester, Query string
+	Threshold                                                                            int
 }
 
 func (s *story) canary() canary {
 	return canary{
-		Name: s.key.Name, Namespace: s.key.Namespace, Host: s.app.Host(), Provider: "gatewayapi:v1", Interval: "5s", Gateway: "traefik",
+		Name: s.key.Name, Namespace: s.key.Namespace, Host: s.app.Host(), Provider: "gatewayapi:v1", Interval: "8s", Gateway: "traefik",
 		MetricsServer: harness.MetricsServer, LoadTester: harness.LoadTester, Threshold: 2,
 	}
 }
@@ -228,7 +229,15 @@ func (s *story) onlyByItsSteps(version, revision string) {
 // shares compares what each version got with the weights in force since a time.
 func (s *story) shares(version string, since time.Time) {
 	s.Helper()
-	for _, span := range harness.Spans(s.timeline.Since(since)) {
+	// Once the primary is given the version, users reach it on both sides.
+	moments := s.timeline.Since(since)
+	promoting := slices.IndexFunc(moments, func(m harness.Moment) bool { return m.Phase() == v1beta1.PhasePromoting })
+	if promoting < 0 {
+		s.Fatal("the version was never promoted")
+	}
+	analysed := harness.Spans(moments[:promoting])
+	analysed[len(analysed)-1].To = moments[promoting].At
+	for _, span := range analysed {
 		if span.To.IsZero() || span.To.Sub(span.From) < 2*settled || span.Weight <= 0 {
 			continue
 		}

@@ -129,11 +129,12 @@ func (d *decision) returning() bool {
 	return false
 }
 
-// primaryServes tells whether the primary runs revision with the ready capacity it ought to have, as endpoints show.
+// primaryServes tells whether the primary runs revision with the ready capacity it ought to have, as endpoints show. One that was scaled to
+// zero serves nobody.
 func (d *decision) primaryServes(revision string) bool {
 	p := d.in.Primary
 	percent := d.spec.Analysis.PrimaryReadyPercent()
-	return p.RolledOut(percent) && p.Revision == revision && d.in.Services.Ready && d.in.Services.PrimaryReady >= needed(p.Replicas, percent)
+	return p.RolledOut(percent) && p.Revision == revision && d.in.Services.Ready && d.in.Services.PrimaryReady >= max(1, needed(p.Replicas, percent))
 }
 
 // canaryServes tells whether the pods of the rollout's revision, and no others, are ready behind the canary Service.
