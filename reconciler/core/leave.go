@@ -55,10 +55,14 @@ func (d *decision) leftCanary() bool {
 	}
 	d.ensurePrimary(d.in.Promoted)
 	d.putInForce(d.returnWeight())
-	if d.st.CanaryWeight > 0 || !d.drained() {
+	if d.st.CanaryWeight > 0 {
 		return false
 	}
-	ro.Step, ro.ConvergedAt = 1, nil
+	abandoned := d.in.Route.Canary == 0 && !d.in.Route.Accepted && d.unanswered()
+	if !abandoned && !d.drained() {
+		return false
+	}
+	ro.Step, ro.ConvergedAt, ro.UnreadySince = 1, nil, nil
 	return true
 }
 
@@ -93,6 +97,19 @@ func (d *decision) targetRestored() bool {
 	return (d.in.Promoted == nil || t.Template == d.in.Promoted.Template) && !t.Held && t.Replicas > 0 && t.RolledOut(100)
 }
 
+// leavePatience is how long a provider may take to accept the last route: one that is gone for good must not keep a Canary from being deleted.
+const leavePatience = 30 * time.Second
+
+// unanswered tells whether the provider has been silent for too long.
+func (d *decision) unanswered() bool {
+	ro := d.ro()
+	if ro.UnreadySince == nil {
+		now := d.now()
+		ro.UnreadySince = &now
+	}
+	return d.passed(ro.UnreadySince.Add(leavePatience))
+}
+
 // leftRoute plans a route to the apex Service, which outlives the Canary, and tells whether requests can no longer come by another way.
 func (d *decision) leftRoute() bool {
 	ro, r := d.ro(), d.in.Route
@@ -100,7 +117,7 @@ func (d *decision) leftRoute() bool {
 	if d.in.Traffic.Weighted && r.Exists {
 		d.plan.Route = &RouteIntent{Primary: 100, ViaApex: true, Version: r.Version}
 		drain = max(drain, d.in.Traffic.Drain)
-		if !r.ViaApex || (!r.Accepted && r.Problem == "") {
+		if !r.ViaApex || !(r.Accepted || d.unanswered()) {
 			ro.ConvergedAt = nil
 			return false
 		}
