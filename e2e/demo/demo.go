@@ -53,6 +53,8 @@ type Options struct {
 // be; the report tells what.
 var ErrFindings = errors.New("the demo found faults")
 
+var errInterrupted = errors.New("interrupted; the cluster goes on, and so does a rollout under way: the next run waits for its end")
+
 // Run starts the cluster, installs everything and shows both rollouts. The
 // error wraps ErrFindings if what users saw is not as promised.
 func Run(ctx context.Context, o Options) error {
@@ -73,6 +75,9 @@ func Run(ctx context.Context, o Options) error {
 	o.Screen.Say("Everything runs after %s. Users begin to ask for %s, %.0f times a second.", time.Since(begun).Round(time.Second), d.app.Host(), o.Rate)
 	seen, err := d.rollouts(ctx)
 	o.Screen.Clear()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	fmt.Fprintln(o.Out)
 	faults := report(o.Out, seen)
 	lookAround(o.Out, c, d.app)

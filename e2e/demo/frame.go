@@ -16,8 +16,9 @@ const recent = 3 * time.Second
 const barWidth = 30
 
 // frame renders the live view: where the rollout stands, what users see, what
-// the checks said. state changes when the rollout has moved on.
-func frame(version string, m harness.Moment, users traffic.Summary) (state string, lines []string) {
+// the checks said. state changes when the rollout has moved on. Until it has
+// begun the Canary's phase is still that of the one before.
+func frame(version string, begun bool, m harness.Moment, users traffic.Summary) (state string, lines []string) {
 	status := v1beta1.CanaryStatus{}
 	if m.Canary != nil {
 		status = m.Canary.Status
@@ -25,6 +26,9 @@ func frame(version string, m harness.Moment, users traffic.Summary) (state strin
 	where := string(status.Phase)
 	if stage := m.Stage(); stage != "" {
 		where += ", " + string(stage)
+	}
+	if !begun {
+		where = "not applied yet"
 	}
 	weight := max(m.RouteWeight, 0)
 	state = fmt.Sprintf("%s %d %d", where, weight, status.FailedChecks)

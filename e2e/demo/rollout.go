@@ -105,6 +105,7 @@ func (d *demonstration) show(ctx context.Context, version string, timeline *harn
 	defer close(done)
 	ticker := time.NewTicker(redrawEvery)
 	defer ticker.Stop()
+	begun := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -112,8 +113,10 @@ func (d *demonstration) show(ctx context.Context, version string, timeline *harn
 		case <-ticker.C:
 		}
 		now := time.Now()
+		last := timeline.Last()
+		begun = begun || last.Phase().InRollout()
 		users := d.users.Recording().Between(now.Add(-recent), now).Summary()
-		state, lines := frame(version, timeline.Last(), users)
+		state, lines := frame(version, begun, last, users)
 		d.options.Screen.Show(state, lines...)
 	}
 }

@@ -72,6 +72,9 @@ func (h *Harness) WaitPhase(ctx context.Context, key types.NamespacedName, timeo
 // status, events and pods of its namespace, and the end of the controller's
 // log. It never fails; what cannot be read is said so.
 func (h *Harness) Report(ctx context.Context, key types.NamespacedName) string {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return "(interrupted)"
+	}
 	// The caller's time may have run out: that is when a report is wanted.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 	defer cancel()
