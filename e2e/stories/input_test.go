@@ -3,14 +3,15 @@
 package stories
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-// TestDenied refuses what is wrong in itself, naming field, value and remedy.
-func TestDenied(t *testing.T) {
+// denied refuses what is wrong in itself, naming field, value and remedy.
+func denied(t *testing.T) {
 	s := adopted(t, "denied", nil)
 	other := func(change func(*canary)) string {
 		return strings.Replace(s.manifest(change), "name: denied\n", "name: denied-too\n", 1)
@@ -37,8 +38,8 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// TestLateTarget accepts a Canary whose target is missing, reports it, and picks the target up when it appears.
-func TestLateTarget(t *testing.T) {
+// lateTarget accepts a Canary whose target is missing, reports it, and picks the target up when it appears.
+func lateTarget(t *testing.T) {
 	s := begin(t, "late")
 	_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "deployment", "late")
 	s.ok(err)
@@ -54,8 +55,8 @@ func TestLateTarget(t *testing.T) {
 	s.phase(rollout, v1beta1.PhaseInitialized)
 }
 
-// TestLateGateway accepts a Canary whose gateway is missing, leaves the target serving, and goes on when the gateway appears.
-func TestLateGateway(t *testing.T) {
+// lateGateway accepts a Canary whose gateway is missing, leaves the target serving, and goes on when the gateway appears.
+func lateGateway(t *testing.T) {
 	s := begin(t, "gateless")
 	s.apply(s.manifest(func(c *canary) { c.Gateway = "late" }))
 	s.until("reports the missing gateway", rollout, func(c *v1beta1.Canary) bool {
@@ -74,7 +75,7 @@ spec:
     - {name: web, port: 8000, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
 `)
 	t.Cleanup(func() {
-		if _, err := stage.Cluster.Kubectl(t.Context(), "", "--namespace=traefik", "delete", "gateway", "late", "--ignore-not-found"); err != nil {
+		if _, err := stage.Cluster.Kubectl(context.WithoutCancel(s.ctx), "", "--namespace=traefik", "delete", "gateway", "late", "--ignore-not-found"); err != nil {
 			t.Log(err)
 		}
 	})

@@ -3,6 +3,7 @@
 package stories
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-// TestGoodVersion is promoted, and no user notices.
-func TestGoodVersion(t *testing.T) {
+// goodVersion is promoted, and no user notices.
+func goodVersion(t *testing.T) {
 	s := adopted(t, "good", nil)
 	since := time.Now()
 	s.deploy("v2")
@@ -28,8 +29,8 @@ func TestGoodVersion(t *testing.T) {
 	s.primaryRuns("v2")
 }
 
-// TestBadVersion is rolled back after the threshold; users are failed at the analysed weights only.
-func TestBadVersion(t *testing.T) {
+// badVersion is rolled back after the threshold; users are failed at the analysed weights only.
+func badVersion(t *testing.T) {
 	s := adopted(t, "bad", nil)
 	since := time.Now()
 	s.deploy("bad2")
@@ -54,8 +55,8 @@ func TestBadVersion(t *testing.T) {
 	}
 }
 
-// TestBlueGreenOnServices promotes without any route: users stay on the primary until it is the new version.
-func TestBlueGreenOnServices(t *testing.T) {
+// blueGreenOnServices promotes without any route: users stay on the primary until it is the new version.
+func blueGreenOnServices(t *testing.T) {
 	s := begin(t, "bluegreen")
 	s.apply(s.manifest(func(c *canary) { c.Provider = "kubernetes" }))
 	s.phase(rollout, v1beta1.PhaseInitialized)
@@ -65,9 +66,9 @@ func TestBlueGreenOnServices(t *testing.T) {
 	s.primaryRuns("v2")
 }
 
-// TestAppliedTogether applies a Canary and, right behind it in one kubectl apply, a changed Deployment: what served before becomes the primary,
+// appliedTogether applies a Canary and, right behind it in one kubectl apply, a changed Deployment: what served before becomes the primary,
 // and the change is analysed.
-func TestAppliedTogether(t *testing.T) {
+func appliedTogether(t *testing.T) {
 	s := begin(t, "together")
 	app := s.app
 	app.Version = "v2"
@@ -90,40 +91,43 @@ func TestAppliedTogether(t *testing.T) {
 	s.primaryRuns("v2")
 }
 
-// TestSecondChange pushes another version while the first is at 50%: it answers no user before its own first step, with Sluice there and with
-// Sluice away.
-func TestSecondChange(t *testing.T) {
-	t.Run("with Sluice", func(t *testing.T) {
-		s := adopted(t, "second", nil)
-		s.deploy("v2")
-		first := s.half()
-		since := time.Now()
-		s.deploy("v3")
-		second := s.started(first)
-		s.finished(v1beta1.PhaseSucceeded)
-		s.onlyByItsSteps("v3", second.Status.Rollout.Revision)
-		s.unharmed(since)
-		s.primaryRuns("v3")
-	})
-	t.Run("without Sluice", func(t *testing.T) {
-		s := adopted(t, "unattended", nil)
-		s.deploy("v2")
-		first := s.half()
-		s.ok(stage.ScaleSluice(s.ctx, 0))
-		t.Cleanup(func() { s.ok(stage.ScaleSluice(s.ctx, 2)) })
-		s.deploy("v3")
-		s.ok(stage.RolledOut(s.ctx, s.key.Namespace, s.key.Name))
-		asked := len(s.users.Recording().Results)
-		s.eventually("users ask for a while", func() bool { return len(s.users.Recording().Results) > asked+300 })
-		if at := s.served("v3"); !at.IsZero() {
-			t.Errorf("v3 answered a user at %s without any analysis", at)
+// secondChange pushes another version while the first is at 50%: it answers no user before its own first step.
+func secondChange(t *testing.T) {
+	s := adopted(t, "second", nil)
+	s.deploy("v2")
+	first := s.half()
+	since := time.Now()
+	s.deploy("v3")
+	second := s.started(first)
+	s.finished(v1beta1.PhaseSucceeded)
+	s.onlyByItsSteps("v3", second.Status.Rollout.Revision)
+	s.unharmed(since)
+	s.primaryRuns("v3")
+}
+
+// secondChangeUnattended does the same while Sluice is away, webhook and controller.
+func secondChangeUnattended(t *testing.T) {
+	s := adopted(t, "unattended", nil)
+	s.deploy("v2")
+	first := s.half()
+	s.ok(stage.ScaleSluice(s.ctx, 0))
+	t.Cleanup(func() {
+		if err := stage.ScaleSluice(context.WithoutCancel(s.ctx), 2); err != nil {
+			t.Error(err)
 		}
-		s.ok(stage.ScaleSluice(s.ctx, 2))
-		second := s.started(first)
-		s.finished(v1beta1.PhaseSucceeded)
-		s.onlyByItsSteps("v3", second.Status.Rollout.Revision)
-		s.primaryRuns("v3")
 	})
+	s.deploy("v3")
+	s.ok(stage.RolledOut(s.ctx, s.key.Namespace, s.key.Name))
+	asked := len(s.users.Recording().Results)
+	s.eventually("users ask for a while", func() bool { return len(s.users.Recording().Results) > asked+300 })
+	if at := s.served("v3"); !at.IsZero() {
+		t.Errorf("v3 answered a user at %s without any analysis", at)
+	}
+	s.ok(stage.ScaleSluice(s.ctx, 2))
+	second := s.started(first)
+	s.finished(v1beta1.PhaseSucceeded)
+	s.onlyByItsSteps("v3", second.Status.Rollout.Revision)
+	s.primaryRuns("v3")
 }
 
 // half waits until the rollout has 50% of the users, and returns its revision.

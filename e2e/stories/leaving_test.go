@@ -10,8 +10,8 @@ import (
 	"github.com/sluice-dev/sluice/e2e/harness"
 )
 
-// TestDeletedCanary gives the application back, between rollouts and in the middle of one, and no user notices.
-func TestDeletedCanary(t *testing.T) {
+// deletedCanary gives the application back, between rollouts and in the middle of one, and no user notices.
+func deletedCanary(t *testing.T) {
 	for name, prepare := range map[string]func(*story){
 		"idle": func(*story) {},
 		"midway": func(s *story) {
@@ -54,15 +54,15 @@ func (s *story) givenBack(since time.Time) {
 	}
 }
 
-// TestEmergencyExit takes Sluice away from everything with one command; what is left is removed afterwards, in the documented order. It is the
+// emergencyExit takes Sluice away from everything with one command; what is left is removed afterwards, in the documented order. It is the
 // last story, because no other can be played after it.
-func TestEmergencyExit(t *testing.T) {
+func emergencyExit(t *testing.T) {
 	idle := adopted(t, "exit-idle", nil)
 	midway := adopted(t, "exit-midway", nil)
 	midway.deploy("v2")
 	midway.half()
 	since := time.Now()
-	out, err := stage.Cluster.Kubectl(t.Context(), "", "--namespace", harness.SluiceNamespace, "exec", "deploy/sluice", "--", "/sluice", "exit")
+	out, err := stage.Cluster.Kubectl(t.Context(), "", "--namespace", harness.SluiceNamespace, "exec", "deploy/sluice", "--", "sluice", "exit")
 	if err != nil {
 		t.Fatal(err)
 	}

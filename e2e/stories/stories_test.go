@@ -1,0 +1,44 @@
+//go:build e2e
+
+package stories
+
+import "testing"
+
+// told is one story: a name and what happens.
+type told struct {
+	name string
+	tell func(*testing.T)
+}
+
+// TestStories plays all stories. Those that leave Sluice alone are played side by side; the others one after the other, the emergency exit last,
+// because no story can be played after it.
+func TestStories(t *testing.T) {
+	t.Run("side by side", func(t *testing.T) {
+		for _, s := range []told{
+			{"a good version is promoted", goodVersion},
+			{"a bad version is rolled back", badVersion},
+			{"blue-green on Services", blueGreenOnServices},
+			{"a Canary and a change in one apply", appliedTogether},
+			{"a second change at 50%", secondChange},
+			{"the primary is deleted", deletedPrimary},
+			{"the analysis gets no answers", noAnswers},
+			{"mistakes are denied", denied},
+			{"the target comes late", lateTarget},
+			{"the gateway comes late", lateGateway},
+			{"the Canary is deleted", deletedCanary},
+		} {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				s.tell(t)
+			})
+		}
+	})
+	for _, s := range []told{
+		{"changes are noticed at once, silence between", noticed},
+		{"a second change while Sluice is away", secondChangeUnattended},
+		{"the controller is killed", killedController},
+		{"the emergency exit", emergencyExit},
+	} {
+		t.Run(s.name, s.tell)
+	}
+}
