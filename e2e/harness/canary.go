@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,15 +57,7 @@ func (h *Harness) WaitPhase(ctx context.Context, key types.NamespacedName, timeo
 		words[i] = string(p)
 	}
 	return h.WaitCanary(ctx, key, "is "+strings.Join(words, " or "), timeout, func(c *v1beta1.Canary) bool {
-		if c.Status.ObservedGeneration != c.Generation {
-			return false
-		}
-		for _, p := range phases {
-			if c.Status.Phase == p {
-				return true
-			}
-		}
-		return false
+		return c.Status.ObservedGeneration == c.Generation && slices.Contains(phases, c.Status.Phase)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -109,9 +110,7 @@ func Start(ctx context.Context, config Config) (*Generator, error) {
 		return nil, fmt.Errorf("traffic: URL %q: write it like http://gateway.namespace/", config.URL)
 	}
 	request.Host = config.Host
-	for key, values := range config.Header {
-		request.Header[key] = values
-	}
+	maps.Copy(request.Header, config.Header)
 	kept := &http.Transport{DialContext: config.Dial, MaxIdleConnsPerHost: config.MaxInFlight, IdleConnTimeout: time.Minute}
 	fresh := &http.Transport{DialContext: config.Dial, DisableKeepAlives: true}
 	g := &Generator{
