@@ -150,8 +150,8 @@ func (c *Checker) metric(ctx context.Context, req check.Request) check.Result {
 	result.Threshold = verdict.Limits(req.Metric, question.measure)
 	if errors.Is(err, check.ErrNoData) {
 		result.Verdict = v1beta1.VerdictNoData
-		result.Message = fmt.Sprintf("metric %q: no values found in %s, so probably no request reached the canary: send it traffic, or check the query's labels; accepted %s",
-			req.Metric.Name, question.window, result.Threshold)
+		result.Message = fmt.Sprintf("metric %q: no values found in %s, so probably no request reached the canary: send it traffic, "+
+			"or check the query's labels; accepted %s", req.Metric.Name, question.window, result.Threshold)
 	}
 	return result
 }
@@ -215,7 +215,8 @@ func (c *Checker) template(ctx context.Context, req check.Request) (*v1beta1.Met
 		name.Namespace = req.Canary.Namespace
 	}
 	if c.o.NoCrossNamespaceRefs && name.Namespace != req.Canary.Namespace {
-		return nil, fmt.Errorf("templateRef names namespace %q, but references across namespaces are switched off: use a MetricTemplate in %q", name.Namespace, req.Canary.Namespace)
+		return nil, fmt.Errorf("templateRef names namespace %q, but references across namespaces are switched off: use a MetricTemplate in %q",
+			name.Namespace, req.Canary.Namespace)
 	}
 	if req.Template != nil {
 		return req.Template, nil

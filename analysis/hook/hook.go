@@ -176,8 +176,7 @@ func (s *Sender) wait(ctx context.Context, d time.Duration) error {
 
 // describe names the hook and the attempts in an error of the last attempt. A refusal keeps its type.
 func describe(call Call, attempt int, err error) error {
-	var refused *Refused
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*Refused](err); ok {
 		return refused
 	}
 	times := ""

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -58,9 +59,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(s.statuses) > 1 {
 		s.statuses = s.statuses[1:]
 	}
-	for name, values := range s.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), s.header)
 	w.WriteHeader(status)
 	if status != http.StatusNoContent {
 		fmt.Fprintf(w, "answer\n%d", status)
@@ -270,8 +269,7 @@ func TestTimeoutOfAnAttempt(t *testing.T) {
 	if strings.Contains(err.Error(), "secret-path") {
 		t.Errorf("error %v shows the URL's path", err)
 	}
-	var refused *hook.Refused
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*hook.Refused](err); ok {
 		t.Error("silence is taken for a refusal")
 	}
 	if calls.Load() != 2 {

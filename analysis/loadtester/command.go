@@ -117,7 +117,8 @@ func parseFlags(words []string) (options, string, error) {
 	case errors.Is(err, flag.ErrHelp):
 		return o, "", errors.New("-h is not supported: write headers as -H 'Name: value'")
 	case err != nil:
-		return o, "", fmt.Errorf("hey: %w; supported are -z -n -c -q -t -m -H -host -d -T -A -U -a -x -h2 -disable-compression -disable-keepalive -disable-redirects", err)
+		return o, "", fmt.Errorf("hey: %w; supported are -z -n -c -q -t -m -H -host -d -T -A -U -a -x -h2 "+
+			"-disable-compression -disable-keepalive -disable-redirects", err)
 	case set.NArg() == 0:
 		return o, "", errors.New("hey: the URL is missing: write it after the options")
 	case set.NArg() > 1:

@@ -87,7 +87,7 @@ func TestSend(t *testing.T) {
 	if a.calls.Load() != 20 || summary.Requests != 20 || summary.Codes[200] != 20 || summary.Failed() != 0 {
 		t.Errorf("%d calls, summary %+v", a.calls.Load(), summary)
 	}
-	if a.last.Method != "PUT" || a.last.Host != "app.example.com" || a.last.URL.Path != "/x" || a.last.Header.Get("X-Canary") != "always" || a.body != `{"a":1}` {
+	if a.last.Method != http.MethodPut || a.last.Host != "app.example.com" || a.last.URL.Path != "/x" || a.last.Header.Get("X-Canary") != "always" || a.body != `{"a":1}` {
 		t.Errorf("the app got %+v with body %s", a.last, a.body)
 	}
 	summary, err = Send(t.Context(), command(t, `hey -n 2 -c 1 '`+a.URL+"/?bad=1'"))

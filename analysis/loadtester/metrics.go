@@ -17,14 +17,17 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	name := func(n string) string { return "sluice_loadtester_" + n }
 	m := &metrics{
-		started:    prometheus.NewCounter(prometheus.CounterOpts{Name: name("tasks_started_total"), Help: "Load tasks that began to run."}),
-		duplicates: prometheus.NewCounter(prometheus.CounterOpts{Name: name("tasks_duplicate_total"), Help: "Load tasks asked for while the same one was queued or running."}),
+		started: prometheus.NewCounter(prometheus.CounterOpts{Name: name("tasks_started_total"), Help: "Load tasks that began to run."}),
+		duplicates: prometheus.NewCounter(prometheus.CounterOpts{Name: name("tasks_duplicate_total"),
+			Help: "Load tasks asked for while the same one was queued or running."}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("tasks_failed_total"),
 			Help: "Load tasks that were cut off (timeout, stopped), got no answer at all (unanswered), or broke (internal)."}, []string{"reason"}),
-		refused:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("calls_refused_total"), Help: "Calls that were refused, by HTTP status."}, []string{"code"}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("requests_total"), Help: "Requests sent by finished load tasks, by HTTP status, or error where there was no answer."}, []string{"code"}),
-		running:  prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_running"), Help: "Load tasks that run now."}),
-		queued:   prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_queued"), Help: "Load tasks that wait for a place to run."}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("calls_refused_total"),
+			Help: "Calls that were refused, by HTTP status."}, []string{"code"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("requests_total"),
+			Help: "Requests sent by finished load tasks, by HTTP status, or error where there was no answer."}, []string{"code"}),
+		running: prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_running"), Help: "Load tasks that run now."}),
+		queued:  prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_queued"), Help: "Load tasks that wait for a place to run."}),
 	}
 	registry.MustRegister(m.started, m.duplicates, m.failed, m.refused, m.requests, m.running, m.queued)
 	return m

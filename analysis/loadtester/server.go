@@ -78,8 +78,7 @@ func (s *server) call(do func(http.ResponseWriter, payload) error) http.HandlerF
 			return
 		}
 		status := http.StatusInternalServerError
-		var refused *refusal
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*refusal](err); ok {
 			status = refused.status
 		}
 		s.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
@@ -141,7 +140,8 @@ func (s *server) startTask(w http.ResponseWriter, p payload) error {
 	kind := cmp.Or(p.Metadata["type"], "cmd")
 	if kind != "cmd" {
 		if slices.Contains(otherTypes, kind) {
-			return refuse(http.StatusBadRequest, "metadata.type %q is not supported, because it runs programs on behalf of callers: this load tester only sends HTTP load, with type cmd and a hey command", kind)
+			return refuse(http.StatusBadRequest, "metadata.type %q is not supported, because it runs programs on behalf of callers: "+
+				"this load tester only sends HTTP load, with type cmd and a hey command", kind)
 		}
 		return refuse(http.StatusBadRequest, "metadata.type %q is unknown: use cmd with a hey command", kind)
 	}

@@ -148,7 +148,7 @@ func TestTasksRefused(t *testing.T) {
 		"too large body": {taskBody("p", strings.Repeat("x", 64<<10)), 413, "more than 65536 bytes"},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) { lt.expect("/", tt.body, tt.status, tt.want) })
+		t.Run(name, func(*testing.T) { lt.expect("/", tt.body, tt.status, tt.want) })
 	}
 	if _, text := lt.post("/metrics", ""); !strings.Contains(text, "sluice_loadtester_tasks_started_total 0") || !strings.Contains(text, `sluice_loadtester_calls_refused_total{code="400"} 16`) {
 		t.Errorf("metrics: %s", text)

@@ -178,12 +178,12 @@ func (c *Client) refusal(resp *http.Response) error {
 		detail = answer.ErrorType + ": " + answer.Error
 	}
 	remedy := ""
-	switch code := resp.StatusCode; {
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
 		remedy = "; check the credentials in the provider's secretRef"
-	case code == http.StatusNotFound:
+	case http.StatusNotFound:
 		remedy = "; check the address"
-	case code == http.StatusTooManyRequests:
+	case http.StatusTooManyRequests:
 		remedy = "; the server limits requests, lengthen the analysis interval"
 	}
 	return fmt.Errorf("HTTP %d %s%s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), remedy,
@@ -250,7 +250,7 @@ func single(result json.RawMessage) (float64, error) {
 		}
 		return sample(vector[0].Value)
 	default:
-		return 0, fmt.Errorf("%d series answer but one value is needed; aggregate them, for example with sum(): %s, %s, ...",
+		return 0, fmt.Errorf("%d series answer but one value is needed; aggregate them, for example with sum(): there are %s and %s",
 			len(vector), labels(vector[0].Metric), labels(vector[1].Metric))
 	}
 }

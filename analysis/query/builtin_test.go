@@ -29,7 +29,7 @@ func observers(t *testing.T) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, provider := range strings.Fields(string(text)) {
+		for provider := range strings.FieldsSeq(string(text)) {
 			out[strings.ReplaceAll(provider, "*", "v1")] = filepath.Base(filepath.Dir(list))
 		}
 	}
@@ -118,7 +118,7 @@ func TestVarsOf(t *testing.T) {
 	canary.Spec.TargetRef = v1beta1.LocalObjectReference{Kind: "Deployment", Name: "t"}
 	metric := &v1beta1.CanaryMetric{Name: "m", Interval: "1.5m", TemplateVariables: map[string]string{"k": "v"}}
 
-	const text = `{{ name }} {{ namespace }} {{ target }} {{ service }} {{ ingress }} {{ route }} {{ interval }} {{ variables.k }}`
+	const text = `{{ name }}/{{ namespace }}/{{ target }}/{{ service }}/{{ ingress }}/{{ route }}/{{ interval }}/{{ variables.k }}`
 	check := func(want string) {
 		t.Helper()
 		got, err := query.Render(text, query.VarsOf(canary, metric))
@@ -126,13 +126,13 @@ func TestVarsOf(t *testing.T) {
 			t.Errorf("rendered %q, %v; want %q", got, err, want)
 		}
 	}
-	check("c ns t t t t 90000ms v")
+	check("c/ns/t/t/t/t/90000ms/v")
 
 	canary.Spec.Service.Name = "s"
 	canary.Spec.IngressRef = &v1beta1.LocalObjectReference{Name: "i"}
 	canary.Spec.RouteRef = &v1beta1.LocalObjectReference{Name: "r"}
 	metric.Interval = ""
-	check("c ns t s i r 1m v")
+	check("c/ns/t/s/i/r/1m/v")
 	if kind := query.VarsOf(canary, metric).TargetKind; kind != "Deployment" {
 		t.Errorf("target kind %q", kind)
 	}

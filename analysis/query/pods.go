@@ -27,7 +27,8 @@ func Pods(kind, target, hash string) (string, error) {
 		return "", fmt.Errorf("the target has no name, so its pods cannot be told by name")
 	}
 	if len(target) > maxTarget {
-		return "", fmt.Errorf("target name %q has %d characters: over %d Kubernetes cuts pod names so that canary and primary look alike; use a MetricTemplate that selects the pods by label",
+		return "", fmt.Errorf("target name %q has %d characters: over %d Kubernetes cuts pod names so that canary and primary look alike; "+
+			"use a MetricTemplate that selects the pods by label",
 			target, len(target), maxTarget)
 	}
 	base := regexp.QuoteMeta(target)

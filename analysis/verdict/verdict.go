@@ -44,7 +44,8 @@ func Evaluate(metric *v1beta1.CanaryMetric, measure Measure, value float64) Outc
 	switch {
 	case math.IsNaN(value):
 		out.Verdict, out.Value = v1beta1.VerdictNoData, "NaN"
-		out.Message = fmt.Sprintf("%s: the query answered NaN, which usually means that no requests reached the canary in the interval; send it traffic or lengthen the interval", metric.Name)
+		out.Message = fmt.Sprintf("%s: the query answered NaN, which usually means that no requests reached the canary in the interval; "+
+			"send it traffic or lengthen the interval", metric.Name)
 		return out
 	case math.IsInf(value, 0):
 		out.Verdict, out.Value = v1beta1.VerdictError, number(value)

@@ -9,8 +9,6 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-func ptr(f float64) *float64 { return &f }
-
 func limit(f float64) *v1beta1.CanaryMetric { return &v1beta1.CanaryMetric{Name: "m", Threshold: &f} }
 
 func between(low, high *float64) *v1beta1.CanaryMetric {
@@ -20,8 +18,8 @@ func between(low, high *float64) *v1beta1.CanaryMetric {
 func TestEvaluate(t *testing.T) {
 	const pass, fail = v1beta1.VerdictPass, v1beta1.VerdictFail
 	none := &v1beta1.CanaryMetric{Name: "m"}
-	both := between(ptr(99), nil)
-	both.Threshold = ptr(50)
+	both := between(new(99.0), nil)
+	both.Threshold = new(50.0)
 
 	tests := map[string]struct {
 		metric  *v1beta1.CanaryMetric
@@ -31,34 +29,34 @@ func TestEvaluate(t *testing.T) {
 		shown   string
 		limits  string
 	}{
-		"rate above min":             {between(ptr(99), nil), verdict.SuccessRate, 99.5, pass, "99.5", ">= 99"},
-		"rate at min":                {between(ptr(99), nil), verdict.SuccessRate, 99, pass, "99", ">= 99"},
-		"rate below min":             {between(ptr(99), nil), verdict.SuccessRate, 98.5, fail, "98.5", ">= 99"},
-		"rate a hair below min":      {between(ptr(99), nil), verdict.SuccessRate, 98.9999999, fail, "98.9999999", ">= 99"},
-		"rate above max":             {between(nil, ptr(50)), verdict.SuccessRate, 51, fail, "51", "<= 50"},
+		"rate above min":             {between(new(99.0), nil), verdict.SuccessRate, 99.5, pass, "99.5", ">= 99"},
+		"rate at min":                {between(new(99.0), nil), verdict.SuccessRate, 99, pass, "99", ">= 99"},
+		"rate below min":             {between(new(99.0), nil), verdict.SuccessRate, 98.5, fail, "98.5", ">= 99"},
+		"rate a hair below min":      {between(new(99.0), nil), verdict.SuccessRate, 98.9999999, fail, "98.9999999", ">= 99"},
+		"rate above max":             {between(nil, new(50.0)), verdict.SuccessRate, 51, fail, "51", "<= 50"},
 		"rate by threshold passes":   {limit(99), verdict.SuccessRate, 100, pass, "100", ">= 99"},
 		"rate by threshold fails":    {limit(99), verdict.SuccessRate, 10, fail, "10", ">= 99"},
 		"rate without limits":        {none, verdict.SuccessRate, 0, pass, "0", ">= 0"},
 		"range wins over threshold":  {both, verdict.SuccessRate, 60, fail, "60", ">= 99"},
 		"empty range accepts all":    {between(nil, nil), verdict.Custom, -7, pass, "-7", "any value"},
-		"duration below max":         {between(nil, ptr(500)), verdict.Duration, 499, pass, "499", "<= 500"},
-		"duration cut to whole ms":   {between(nil, ptr(500)), verdict.Duration, 500.9, pass, "500", "<= 500"},
-		"duration above max":         {between(nil, ptr(500)), verdict.Duration, 501, fail, "501", "<= 500"},
-		"duration bound cut too":     {between(nil, ptr(500.9)), verdict.Duration, 501.2, fail, "501", "<= 500"},
-		"duration below min":         {between(ptr(10), ptr(500)), verdict.Duration, 9.9, fail, "9", "10 to 500"},
+		"duration below max":         {between(nil, new(500.0)), verdict.Duration, 499, pass, "499", "<= 500"},
+		"duration cut to whole ms":   {between(nil, new(500.0)), verdict.Duration, 500.9, pass, "500", "<= 500"},
+		"duration above max":         {between(nil, new(500.0)), verdict.Duration, 501, fail, "501", "<= 500"},
+		"duration bound cut too":     {between(nil, new(500.9)), verdict.Duration, 501.2, fail, "501", "<= 500"},
+		"duration below min":         {between(new(10.0), new(500.0)), verdict.Duration, 9.9, fail, "9", "10 to 500"},
 		"duration by threshold":      {limit(500), verdict.Duration, 501, fail, "501", "<= 500"},
 		"duration without limits":    {none, verdict.Duration, 1, fail, "1", "<= 0"},
-		"custom inside":              {between(ptr(1), ptr(2)), verdict.Custom, 1.5, pass, "1.5", "1 to 2"},
-		"custom at max":              {between(nil, ptr(2)), verdict.Custom, 2, pass, "2", "<= 2"},
-		"custom not cut":             {between(nil, ptr(2)), verdict.Custom, 2.0001, fail, "2.0001", "<= 2"},
+		"custom inside":              {between(new(1.0), new(2.0)), verdict.Custom, 1.5, pass, "1.5", "1 to 2"},
+		"custom at max":              {between(nil, new(2.0)), verdict.Custom, 2, pass, "2", "<= 2"},
+		"custom not cut":             {between(nil, new(2.0)), verdict.Custom, 2.0001, fail, "2.0001", "<= 2"},
 		"custom by threshold passes": {limit(5), verdict.Custom, 5, pass, "5", "<= 5"},
 		"custom by threshold fails":  {limit(5), verdict.Custom, 5.01, fail, "5.01", "<= 5"},
 		"custom without limits at 0": {none, verdict.Custom, 0, pass, "0", "<= 0"},
 		"custom without limits":      {none, verdict.Custom, 0.1, fail, "0.1", "<= 0"},
 		"tiny value":                 {limit(0.01), verdict.Custom, 0.00001, pass, "1.0000e-05", "<= 0.01"},
-		"NaN":                        {between(ptr(99), nil), verdict.SuccessRate, math.NaN(), v1beta1.VerdictNoData, "NaN", ">= 99"},
+		"NaN":                        {between(new(99.0), nil), verdict.SuccessRate, math.NaN(), v1beta1.VerdictNoData, "NaN", ">= 99"},
 		"NaN without limits":         {between(nil, nil), verdict.Custom, math.NaN(), v1beta1.VerdictNoData, "NaN", "any value"},
-		"+Inf":                       {between(ptr(99), nil), verdict.SuccessRate, math.Inf(1), v1beta1.VerdictError, "+Inf", ">= 99"},
+		"+Inf":                       {between(new(99.0), nil), verdict.SuccessRate, math.Inf(1), v1beta1.VerdictError, "+Inf", ">= 99"},
 		"-Inf":                       {limit(5), verdict.Custom, math.Inf(-1), v1beta1.VerdictError, "-Inf", "<= 5"},
 	}
 	for name, tt := range tests {
@@ -80,8 +78,8 @@ func TestMessages(t *testing.T) {
 		got  verdict.Outcome
 		want string
 	}{
-		"percent":      {verdict.Evaluate(between(ptr(99), nil), verdict.SuccessRate, 98.5), "m: 98.5%, accepted >= 99"},
-		"milliseconds": {verdict.Evaluate(between(nil, ptr(500)), verdict.Duration, 812.6), "m: 812ms, accepted <= 500"},
+		"percent":      {verdict.Evaluate(between(new(99.0), nil), verdict.SuccessRate, 98.5), "m: 98.5%, accepted >= 99"},
+		"milliseconds": {verdict.Evaluate(between(nil, new(500.0)), verdict.Duration, 812.6), "m: 812ms, accepted <= 500"},
 		"no limit":     {verdict.Evaluate(&v1beta1.CanaryMetric{Name: "m"}, verdict.Custom, 3), "m: 3, accepted <= 0; the metric sets no limit and 0 is assumed: set thresholdRange"},
 	}
 	for name, tt := range tests {
@@ -90,7 +88,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for _, value := range []float64{math.NaN(), math.Inf(1)} {
-		message := verdict.Evaluate(between(ptr(99), nil), verdict.SuccessRate, value).Message
+		message := verdict.Evaluate(between(new(99.0), nil), verdict.SuccessRate, value).Message
 		if !strings.HasPrefix(message, "m: ") || len(message) > v1beta1.MaxCheckMessage {
 			t.Errorf("message of %d bytes %q must name the metric and fit into a status", len(message), message)
 		}

@@ -31,7 +31,7 @@ func corpus(t *testing.T) []document {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, raw := range bytes.Split(data, []byte("\n---\n")) {
+		for raw := range bytes.SplitSeq(data, []byte("\n---\n")) {
 			o := generic(t, raw)
 			meta, _ := o["metadata"].(map[string]any)
 			name, _ := meta["name"].(string)

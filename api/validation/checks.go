@@ -30,18 +30,18 @@ func (r *review) metric(path string, m *v1beta1.CanaryMetric) {
 		r.deny(path, nil, "has both query and templateRef; keep one")
 	}
 	r.duration(path+".interval", m.Interval, v1beta1.MinInterval)
-	if t := m.ThresholdRange; t != nil && t.Min != nil && t.Max != nil && *t.Min > *t.Max {
-		r.deny(path+".thresholdRange.min", *t.Min, "is above max %v, so no value passes; swap them", *t.Max)
-	}
 	r.bounds(path, m)
 	if m.TemplateRef != nil {
 		r.namespace(path+".templateRef.namespace", m.TemplateRef.Namespace)
 	}
 }
 
-// bounds warns where a check can say nothing, or more than was meant.
+// bounds denies bounds that no value meets, and warns where a check can say nothing, or more than was meant.
 func (r *review) bounds(path string, m *v1beta1.CanaryMetric) {
 	t := m.ThresholdRange
+	if t != nil && t.Min != nil && t.Max != nil && *t.Min > *t.Max {
+		r.deny(path+".thresholdRange.min", *t.Min, "is above max %v, so no value passes; swap them", *t.Max)
+	}
 	switch {
 	case t != nil && t.Min == nil && t.Max == nil:
 		r.warn(path+".thresholdRange", nil, "has neither min nor max, so every value passes")

@@ -173,9 +173,10 @@ func (r *review) sessionAffinity() {
 	if s == nil {
 		return
 	}
-	if s.CookieName == "" {
+	switch s.CookieName {
+	case "":
 		r.deny(field+".cookieName", nil, "is required; name the cookie of users on the canary")
-	} else if s.CookieName == s.PrimaryCookieName {
+	case s.PrimaryCookieName:
 		r.deny(field+".primaryCookieName", s.PrimaryCookieName, "equals cookieName; use two names")
 	}
 	if !r.known {

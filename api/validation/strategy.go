@@ -117,17 +117,17 @@ func (r *review) weights() {
 		r.deny(fieldIterations, a.Iterations, "is out of range; use 1 or more")
 	}
 	if a.StepWeight != 0 {
-		r.between(fieldStepWeight, a.StepWeight, 1, 100, "use 1 to 100 per cent")
+		r.percent(fieldStepWeight, a.StepWeight, 1, "use 1 to 100 per cent")
 	}
 	r.stepList(a.StepWeights)
-	r.between(fieldMaxWeight, a.MaxWeight, 0, 100, percentHint)
-	r.between("spec.analysis.stepWeightPromotion", a.StepWeightPromotion, 0, 100, percentHint)
-	r.between("spec.analysis.mirrorWeight", a.MirrorWeight, 0, 100, percentHint)
+	r.percent(fieldMaxWeight, a.MaxWeight, 0, percentHint)
+	r.percent("spec.analysis.stepWeightPromotion", a.StepWeightPromotion, 0, percentHint)
+	r.percent("spec.analysis.mirrorWeight", a.MirrorWeight, 0, percentHint)
 	if p := a.PrimaryReadyThreshold; p != nil {
-		r.between("spec.analysis.primaryReadyThreshold", *p, 0, 100, percentHint)
+		r.percent("spec.analysis.primaryReadyThreshold", *p, 0, percentHint)
 	}
 	if p := a.CanaryReadyThreshold; p != nil {
-		r.between("spec.analysis.canaryReadyThreshold", *p, 0, 100, percentHint)
+		r.percent("spec.analysis.canaryReadyThreshold", *p, 0, percentHint)
 	}
 	if a.Threshold < 0 {
 		r.deny("spec.analysis.threshold", a.Threshold, "is out of range; use 1 or more failed checks")

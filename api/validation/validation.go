@@ -176,9 +176,9 @@ func (r *review) duration(field string, d v1beta1.Duration, floor time.Duration)
 	}
 }
 
-// between denies a number outside a range.
-func (r *review) between(field string, v, low, high int32, hint string) {
-	if v < low || v > high {
+// percent denies a number that is below low or above 100.
+func (r *review) percent(field string, v, low int32, hint string) {
+	if v < low || v > 100 {
 		r.deny(field, v, "is out of range; %s", hint)
 	}
 }

@@ -62,8 +62,7 @@ func upgradesToTLS(from, to *url.URL) bool {
 
 // Cause strips the method and URL that net/http puts around its errors: the URL may carry what is not fit for a status.
 func Cause(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		if wrapped.Timeout() {
 			return fmt.Errorf("timed out: %w", wrapped.Err)
 		}

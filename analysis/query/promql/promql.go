@@ -19,6 +19,7 @@ func Check(text string) error {
 	case parser.ValueTypeVector, parser.ValueTypeScalar:
 		return nil
 	default:
-		return fmt.Errorf("PromQL of type %s gives no single number: make it an instant vector or a scalar, for example with rate() or sum()", parser.DocumentedType(t))
+		return fmt.Errorf("PromQL of type %s gives no single number: make it an instant vector or a scalar, for example with rate() or sum()",
+			parser.DocumentedType(t))
 	}
 }

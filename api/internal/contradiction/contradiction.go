@@ -4,6 +4,7 @@ package contradiction
 
 import (
 	"fmt"
+	"maps"
 	"os"
 
 	"sigs.k8s.io/yaml"
@@ -94,9 +95,7 @@ func (c Contradiction) Object() (map[string]any, error) {
 // Merge applies a JSON merge patch: nil removes, maps merge, all else replaces.
 func Merge(o, patch map[string]any) map[string]any {
 	out := make(map[string]any, len(o))
-	for k, v := range o {
-		out[k] = v
-	}
+	maps.Copy(out, o)
 	for k, v := range patch {
 		switch v := v.(type) {
 		case nil:
