@@ -106,7 +106,8 @@ func run(args []string, out io.Writer) error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	listener, err := net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(o.port)))
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(o.port)))
 	if err != nil {
 		return fmt.Errorf("listen on port %d: %w", o.port, err)
 	}
