@@ -16,7 +16,7 @@ VERSION = $(shell awk '/newTag:/ { print $$2 }' manifests/base/kustomization.yam
 IMAGE := cd e2e && go run ./cmd/image --dir ..
 
 KUSTOMIZE := go tool -modfile=e2e/tools/kustomize/go.mod kustomize
-CONTROLLER_GEN := go tool -modfile=e2e/tools/codegen/go.mod controller-gen
+GENERATE := go tool -modfile=e2e/tools/codegen/go.mod controller-gen object crd:maxDescLen=160,allowDangerousTypes=true paths=./api/...
 CLUSTER_COMMAND := cd e2e && go run ./cmd/cluster
 
 ##@ The two commands to begin with
@@ -45,7 +45,7 @@ e2e: manifests ## Run the user stories on a local cluster of their own, or on th
 	cd e2e && go test -count=1 -timeout=45m -tags=e2e -p=1 -v -parallel=4 $(if $(E2E_KUBECONFIG),,./cluster/...) ./stories/...
 
 .PHONY: lint
-lint: ## Check the style of all code with golangci-lint; the first time builds it
+lint: check-generated ## Check the style of all code with golangci-lint, and what is generated; the first time builds the tools
 	lint="$$(go tool -n -modfile=e2e/tools/lint/go.mod golangci-lint)"; \
 	"$$lint" run ./... && cd e2e && "$$lint" run ./...
 
@@ -66,8 +66,14 @@ build: ## Build the binaries into bin/
 
 .PHONY: generate
 generate: ## Generate deep copies and CRDs from the API types
-	$(CONTROLLER_GEN) object paths=./api/...
-	$(CONTROLLER_GEN) crd:maxDescLen=160,allowDangerousTypes=true paths=./api/... output:crd:dir=manifests/base/crds
+	$(GENERATE) output:crd:dir=manifests/base/crds
+
+.PHONY: check-generated
+check-generated: ## Check that make generate has nothing to change
+	@new="$$(mktemp -d)"; trap 'rm -rf "$$new"' EXIT; \
+	$(GENERATE) output:object:dir="$$new/api" output:crd:dir="$$new/crds"; \
+	diff -u api/v1beta1/zz_generated.deepcopy.go "$$new/api/zz_generated.deepcopy.go" && diff -ru manifests/base/crds "$$new/crds" || \
+	{ echo 'what is generated from the API types is out of date: run make generate' >&2; exit 1; }
 
 .PHONY: manifests
 manifests: ## Render the manifests into dist/
