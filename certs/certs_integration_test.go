@@ -120,23 +120,7 @@ func TestRotationUnderLoad(t *testing.T) {
 
 			stop := w.load()
 			damage(t, w)
-			var fresh *x509.Certificate
-			w.eventually("a new CA is stored", func() error {
-				fresh = nil
-				var secret corev1.Secret
-				if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.opts.Namespace, Name: w.opts.CASecret}, &secret); err != nil {
-					return err
-				}
-				ca, err := parseCA(&secret)
-				if err != nil {
-					return err
-				}
-				if ca.Equal(old) {
-					return errors.New("still the old one")
-				}
-				fresh = ca
-				return nil
-			})
+			fresh := certAfter(t, w, old)
 			w.eventually("the bundle holds new and old", func() error { return w.bundlesAre(fresh, old) })
 			for _, r := range []*replica{one, two} {
 				if _, err := r.handshake(encodeBundle([]*x509.Certificate{old})); err != nil {
@@ -298,6 +282,28 @@ func certOf(t *testing.T, w *world) *x509.Certificate {
 		t.Fatalf("the stored CA is unusable: %v", err)
 	}
 	return ca
+}
+
+// certAfter waits until a CA other than old is stored.
+func certAfter(t *testing.T, w *world, old *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	var fresh *x509.Certificate
+	w.eventually("a new CA is stored", func() error {
+		var secret corev1.Secret
+		if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.opts.Namespace, Name: w.opts.CASecret}, &secret); err != nil {
+			return err
+		}
+		ca, err := parseCA(&secret)
+		if err != nil {
+			return err
+		}
+		if ca.Equal(old) {
+			return errors.New("still the old one")
+		}
+		fresh = ca
+		return nil
+	})
+	return fresh
 }
 
 func updateSecret(t *testing.T, w *world, change func(*corev1.Secret)) {
