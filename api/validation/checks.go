@@ -30,18 +30,23 @@ func (r *review) metric(path string, m *v1beta1.CanaryMetric) {
 		r.deny(path, nil, "has both query and templateRef; keep one")
 	}
 	r.duration(path+".interval", m.Interval, v1beta1.MinInterval)
+	r.ascending(path+".thresholdRange", m.ThresholdRange)
 	r.bounds(path, m)
 	if m.TemplateRef != nil {
 		r.namespace(path+".templateRef.namespace", m.TemplateRef.Namespace)
 	}
 }
 
-// bounds denies bounds that no value meets, and warns where a check can say nothing, or more than was meant.
+// ascending denies a range that no value meets.
+func (r *review) ascending(path string, t *v1beta1.ThresholdRange) {
+	if t != nil && t.Min != nil && t.Max != nil && *t.Min > *t.Max {
+		r.deny(path+".min", *t.Min, "is above max %v, so no value passes; swap them", *t.Max)
+	}
+}
+
+// bounds warns where a check can say nothing, or more than was meant.
 func (r *review) bounds(path string, m *v1beta1.CanaryMetric) {
 	t := m.ThresholdRange
-	if t != nil && t.Min != nil && t.Max != nil && *t.Min > *t.Max {
-		r.deny(path+".thresholdRange.min", *t.Min, "is above max %v, so no value passes; swap them", *t.Max)
-	}
 	switch {
 	case t != nil && t.Min == nil && t.Max == nil:
 		r.warn(path+".thresholdRange", nil, "has neither min nor max, so every value passes")
