@@ -20,13 +20,7 @@ func leave(d *decision) bool {
 		d.plan.GiveBack = true
 		return true
 	}
-	if d.ro() == nil || d.ro().Stage != v1beta1.StageLeaving {
-		d.setPhase(v1beta1.PhaseTerminating)
-		d.st.Rollout = &v1beta1.RolloutStatus{
-			ID: "leave", Stage: v1beta1.StageLeaving, StageSince: d.now(), Reason: "Sluice gives the application back",
-		}
-		d.normal("Terminating", "Terminating canary %s.%s: giving %s back", d.in.Canary.Name, d.in.Canary.Namespace, d.target())
-	}
+	d.beginLeaving()
 	switch {
 	case !d.leftCanary():
 		d.wait("Terminating", "waiting for users to be on the primary only")
@@ -40,6 +34,18 @@ func leave(d *decision) bool {
 		d.plan.GiveBack = true
 	}
 	return true
+}
+
+// beginLeaving replaces whatever is under way; the first time it says so.
+func (d *decision) beginLeaving() {
+	if d.ro() != nil && d.ro().Stage == v1beta1.StageLeaving {
+		return
+	}
+	d.setPhase(v1beta1.PhaseTerminating)
+	d.st.Rollout = &v1beta1.RolloutStatus{
+		ID: "leave", Stage: v1beta1.StageLeaving, StageSince: d.now(), Reason: "Sluice gives the application back",
+	}
+	d.normal("Terminating", "Terminating canary %s.%s: giving %s back", d.in.Canary.Name, d.in.Canary.Namespace, d.target())
 }
 
 // leftCanary takes users off the canary first: its pods are about to become those of the last good revision. Done once, the rollout's step

@@ -1,0 +1,151 @@
+package core
+
+import (
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// This file is the model's reconciler: it observes, decides and carries plans out, as the real one does.
+
+// reconcile decides once and carries the plan out.
+func (w *world) reconcile() {
+	in := w.observe()
+	for key := range in.Answers {
+		a := Answer{At: w.now, Verdict: w.verdict(Check{Key: key})}
+		if a.Verdict != v1beta1.VerdictPass {
+			a.Message = "bad"
+		}
+		in.Answers[key] = a
+	}
+	plan := Decide(in)
+	w.wakeAt, w.dirty = time.Time{}, false
+	if plan.RequeueAfter > 0 {
+		w.wakeAt = w.now.Add(plan.RequeueAfter)
+	}
+	if !w.write() {
+		return
+	}
+	w.given = w.given || plan.GiveBack
+	w.canary.Status = plan.Status
+	for _, e := range plan.Events {
+		w.logf("%s", e.Message)
+	}
+	for _, act := range []func(Plan){w.doSnapshots, w.doPrimary, w.doServices, w.doRoute, w.doTarget, w.doChecks} {
+		if !w.write() {
+			return
+		}
+		act(plan)
+	}
+}
+
+// write tells whether the controller is still alive for another write; a killed one comes back and decides anew.
+func (w *world) write() bool {
+	if w.writes == 0 {
+		w.logf("controller: killed and restarted")
+		w.writes, w.dirty = -1, true
+		w.pending = map[string]time.Time{}
+		return false
+	}
+	if w.writes > 0 {
+		w.writes--
+	}
+	return true
+}
+
+func (w *world) doSnapshots(p Plan) {
+	if p.Store && w.target.exists && !w.stored[w.target.template] {
+		w.stored[w.target.template], w.dirty = true, true
+	}
+	if p.MarkBaseline != "" && w.stored[p.MarkBaseline] && w.baseline != p.MarkBaseline {
+		w.baseline, w.dirty = p.MarkBaseline, true
+	}
+	if p.MarkPromoted != "" && w.stored[p.MarkPromoted] && w.promoted != p.MarkPromoted {
+		w.promoted, w.dirty = p.MarkPromoted, true
+	}
+}
+
+func (w *world) doPrimary(p Plan) {
+	if p.Primary == nil {
+		return
+	}
+	if !w.stored[p.Primary.Revision] {
+		w.violate("primary of a revision without snapshot: %s", p.Primary.Revision)
+		return
+	}
+	if !w.primary.exists {
+		w.primary = workload{exists: true, template: p.Primary.Revision, replicas: int(p.Primary.Replicas)}
+		w.dirty = true
+	}
+	if w.primary.template != p.Primary.Revision || (p.Primary.Enforce && w.primary.replicas != int(p.Primary.Replicas)) {
+		w.primary.template, w.dirty = p.Primary.Revision, true
+		if p.Primary.Enforce {
+			w.primary.replicas = int(p.Primary.Replicas)
+		}
+	}
+}
+
+func (w *world) doServices(p Plan) {
+	if p.Services == nil {
+		return
+	}
+	if p.Services.Apex != SideUnknown && w.apex != p.Services.Apex {
+		w.apex, w.dirty = p.Services.Apex, true
+	}
+	if w.pin != p.Services.Pin {
+		w.pin, w.dirty = p.Services.Pin, true
+	}
+}
+
+func (w *world) doRoute(p Plan) {
+	if p.Route == nil {
+		return
+	}
+	if p.Route.Primary+p.Route.Canary != 100 {
+		w.violate("P3: weights %d and %d do not sum to 100", p.Route.Primary, p.Route.Canary)
+	}
+	if n := len(w.routes); n == 0 || w.routes[n-1].canary != p.Route.Canary || w.routes[n-1].viaApex != p.Route.ViaApex {
+		w.routes = append(w.routes, split{at: w.now, canary: p.Route.Canary, viaApex: p.Route.ViaApex})
+		if p.Route.ViaApex {
+			w.logf("route: to the apex Service")
+		} else {
+			w.logf("route: %d/%d", p.Route.Primary, p.Route.Canary)
+		}
+		w.dirty = true
+	}
+}
+
+func (w *world) doTarget(p Plan) {
+	t := p.Target
+	if t == nil {
+		return
+	}
+	if t.Release && w.target.held {
+		w.target.held, w.dirty = false, true
+	}
+	if t.Replicas != nil && w.target.replicas != int(*t.Replicas) {
+		w.target.replicas, w.dirty = int(*t.Replicas), true
+		w.logf("target: scaled to %d", *t.Replicas)
+	}
+	if t.Restore != "" && w.target.template != t.Restore {
+		w.target.template, w.dirty = t.Restore, true
+	}
+}
+
+func (w *world) doChecks(p Plan) {
+	asked := map[string]time.Time{}
+	for _, c := range p.Checks {
+		at, known := w.pending[c.Key]
+		if !known {
+			at = w.now.Add(answerTime)
+		}
+		asked[c.Key] = at
+	}
+	w.pending = asked
+}
+
+func (w *world) violate(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+	w.logf("VIOLATION "+format, args...)
+}
+
