@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -148,4 +149,3 @@ func (w *world) violate(format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
 	w.logf("VIOLATION "+format, args...)
 }
-
