@@ -40,7 +40,7 @@ func (o *engineOptions) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus of Canaries without spec.metricsServer")
 	fs.StringVar(&o.namespace, "namespace", "", "the only namespace to look at; empty: all")
 	fs.StringVar(&o.selectorLabels, "selector-labels", "app,name,app.kubernetes.io/name", "labels by which targets may select their pods, the first found counts")
-	fs.StringVar(&o.includeLabelPrefix, "include-label-prefix", "", "prefixes of the labels and annotations that primaries take over from their targets; * for all")
+	fs.StringVar(&o.includeLabelPrefix, "include-label-prefix", "", "prefixes of the labels that primaries take over from their targets; * for all")
 	fs.BoolVar(&o.configTracking, "enable-config-tracking", true, "take changes of referenced ConfigMaps and Secrets for changes of the target")
 	fs.BoolVar(&o.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references into other namespaces")
 	fs.Float64Var(&o.qps, "kubeconfig-qps", 100, "requests to the API server per second, at most")
