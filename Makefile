@@ -22,7 +22,8 @@ CLUSTER_COMMAND := cd e2e && go run ./cmd/cluster
 ##@ The two commands to begin with
 
 .PHONY: demo
-demo: manifests ## Roll out a good and a bad version under live traffic on a local cluster (needs root)
+demo: ## Roll out a good and a bad version under live traffic on a local cluster (needs root)
+	@echo "Compiling the demo; the first time this takes a minute or two."
 	cd e2e && go run ./cmd/demo
 
 .PHONY: test

@@ -64,30 +64,36 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	h, err := harness.Up(ctx, c, harness.Options{Log: o.Screen})
-	if err != nil {
-		return err
-	}
-	d := &demonstration{harness: h, options: o, app: harness.App{Name: "podinfo"}}
-	if err := d.prepare(ctx); err != nil {
-		return err
-	}
-	o.Screen.Say("Everything runs after %s. Users begin to ask for %s, %.0f times a second.", time.Since(begun).Round(time.Second), d.app.Host(), o.Rate)
-	seen, err := d.rollouts(ctx)
+	seen, app, err := perform(ctx, c, o, begun)
 	o.Screen.Clear()
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	fmt.Fprintln(o.Out)
-	faults := report(o.Out, seen)
-	lookAround(o.Out, c, d.app)
+	if app != nil {
+		fmt.Fprintln(o.Out)
+		faults := report(o.Out, seen)
+		lookAround(o.Out, c, *app)
+		if err == nil && faults > 0 {
+			err = fmt.Errorf("%w: %d", ErrFindings, faults)
+		}
+	}
+	return err
+}
+
+// perform installs everything and shows both rollouts. app is nil if it did not
+// get as far as that; what was seen is returned also with an error.
+func perform(ctx context.Context, c *cluster.Cluster, o Options, begun time.Time) (seen []evidence, app *harness.App, err error) {
+	h, err := harness.Up(ctx, c, harness.Options{Log: o.Screen})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if faults > 0 {
-		return fmt.Errorf("%w: %d", ErrFindings, faults)
+	d := &demonstration{harness: h, options: o, app: harness.App{Name: "podinfo"}}
+	if err := d.prepare(ctx); err != nil {
+		return nil, nil, err
 	}
-	return nil
+	o.Screen.Say("Everything runs after %s. Users begin to ask for %s, %.0f times a second.", time.Since(begun).Round(time.Second), d.app.Host(), o.Rate)
+	seen, err = d.rollouts(ctx)
+	return seen, &d.app, err
 }
 
 // demonstration is one run.

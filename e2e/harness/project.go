@@ -72,7 +72,7 @@ func (h *Harness) install(ctx context.Context, p program) error {
 		return err
 	}
 	root := filepath.Dir(source)
-	shipped, err := render(ctx, root, p.overlay)
+	shipped, err := h.render(ctx, root, p.overlay)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,8 @@ func (h *Harness) adapt(manifests string, p program, digest string) (adapted, re
 }
 
 // render builds an overlay as make manifests does.
-func render(ctx context.Context, root, overlay string) (string, error) {
+func (h *Harness) render(ctx context.Context, root, overlay string) (string, error) {
+	defer h.progress("rendering " + overlay)()
 	cmd := exec.CommandContext(ctx, "go", "tool", "-modfile=e2e/tools/kustomize/go.mod", "kustomize", "build", overlay)
 	cmd.Dir = root
 	var stderr bytes.Buffer
