@@ -44,6 +44,10 @@ type RolloutStatus struct {
 	//
 	// +optional
 	PodHash string `json:"podHash,omitempty"`
+	// Replicas that the change asked of the target; 0 when it left the target idle, which is then given as many as the primary has.
+	//
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
 	// Stage of the rollout.
 	Stage Stage `json:"stage"`
 	// StageSince is when the stage began.

@@ -62,7 +62,13 @@ func (d *decision) idle() {
 
 // begin starts a rollout of the live revision.
 func (d *decision) begin(live *Revision) {
+	replicas := d.in.Target.Replicas
+	if replicas == 0 && d.ro() != nil {
+		// The change that this one overtakes was fenced off, and the target with it.
+		replicas = d.ro().Replicas
+	}
 	d.st.Rollout = &v1beta1.RolloutStatus{
+		Replicas:   replicas,
 		ID:         live.Digest + "-" + strconv.FormatInt(d.in.Now.UnixMilli(), 36),
 		Revision:   live.Digest,
 		Stage:      v1beta1.StageSettling,

@@ -75,10 +75,25 @@ func settle(d *decision) v1beta1.Stage {
 	// The target has no users, so a hold has done its work; kubectl's rollout verbs refuse a paused Deployment.
 	d.releaseIdle()
 	d.wait("Settling", "revision %s was detected; waiting for further changes of the same apply", d.ro().Revision)
-	if !d.passed(d.ro().StageSince.Add(settleTime)) || !d.in.Stored[d.ro().Revision] {
+	if !d.passed(d.ro().StageSince.Add(settleTime)) || !d.in.Stored[d.ro().Revision] || !d.startedAfresh() {
 		return v1beta1.StageSettling
 	}
 	return v1beta1.StageConfirming
+}
+
+// startedAfresh sees to it that no pod of the target is older than the configs of the revision: a pod keeps what it read at its start, and a
+// manifest that carries replicas may have started it before the last config of the same apply arrived.
+func (d *decision) startedAfresh() bool {
+	if d.in.Live == nil || len(d.in.Live.Configs) == 0 {
+		return true
+	}
+	if n := d.in.Target.Replicas; n > 0 {
+		zero := int32(0)
+		d.ro().Replicas = n
+		d.plan.Target = &TargetIntent{Replicas: &zero, Release: true}
+		return false
+	}
+	return d.in.Target.Total == 0
 }
 
 // confirm asks the confirm-rollout gates. The phase is Waiting while one refuses.
@@ -104,6 +119,9 @@ func scaleUp(d *decision) v1beta1.Stage {
 	d.plan.Target = &TargetIntent{Release: true}
 	if d.in.Target.Replicas == 0 {
 		n := max(d.in.Primary.Replicas, 1)
+		if ro.Replicas > 0 {
+			n = ro.Replicas
+		}
 		d.plan.Target.Replicas = &n
 	}
 	if d.in.LivePodHash != "" {
