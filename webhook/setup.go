@@ -79,7 +79,7 @@ func register(server webhook.Server, o Options, m *metrics, c clients) {
 		PathWorkloads: workloads{
 			canaries:  canaries{cache: c.cache, live: c.live},
 			snapshots: store,
-			needsHold: core.NeedsHold,
+			needsHold: func(c *v1beta1.Canary) bool { return core.NeedsHold(c, o.Now()) },
 		},
 		PathCanaries: canaryGate{
 			facts:    factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper()},

@@ -17,8 +17,8 @@ import (
 type workloads struct {
 	canaries  canaries
 	snapshots snapshots
-	// needsHold tells whether a change must be held while a Canary is in a status.
-	needsHold func(v1beta1.CanaryStatus) bool
+	// needsHold tells whether a change must be held while a Canary is as it is.
+	needsHold func(*v1beta1.Canary) bool
 }
 
 func (h workloads) handle(ctx context.Context, req admission.Request) (answer, error) {
@@ -65,7 +65,7 @@ func (h workloads) gather(ctx context.Context, req admission.Request) (Facts, er
 		f.Canary, err = h.canaries.of(ctx, ref, canaryLabel(before, after))
 	}
 	if f.Canary != nil {
-		f.Hold = h.needsHold(f.Canary.Status)
+		f.Hold = h.needsHold(f.Canary)
 	}
 	return f, err
 }

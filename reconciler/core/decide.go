@@ -129,6 +129,9 @@ func blocked(d *decision) bool {
 		}
 		d.report(p)
 		d.again(missingTargetRetry)
+		if d.initialising() && stalled(d.in.Canary, d.in.Now) {
+			d.releaseIdle()
+		}
 		return true
 	}
 	return false
@@ -158,7 +161,7 @@ func targetMissing(d *decision) bool {
 	return true
 }
 
-// initialising tells that no good revision has served as primary yet.
+// initialising tells that no good revision has served as primary yet. Stages of this decision count.
 func (d *decision) initialising() bool {
 	return d.st.Phase == "" || d.st.Phase == v1beta1.PhaseInitializing
 }
@@ -190,6 +193,7 @@ func suspended(d *decision) bool {
 		return false
 	}
 	if d.initialising() {
+		d.releaseIdle()
 		d.wait("Suspended", "the Canary is suspended; set spec.suspend to false to initialise it")
 		return true
 	}

@@ -1,20 +1,46 @@
 package core
 
-import "github.com/sluice-dev/sluice/api/v1beta1"
+import (
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// initPatience is how long the target is held for an initialisation. One that takes longer waits for somebody, a missing gateway for instance,
+// and until then the application must be able to change as it could before Sluice came.
+const initPatience = time.Minute
 
 // NeedsHold tells whether a change of the target's template must be stored without rolling out: while the first primary is made, because the
 // target still serves users, and from the moment a canary may have pods until the last of their requests is through. Otherwise the target is
 // at zero or its pods are reached by nobody.
 //
-// Admission asks this of the status in its cache. A status that is a little old does no harm: between the start of a rollout and its first
+// Admission asks this of the Canary in its cache. A status that is a little old does no harm: between the start of a rollout and its first
 // user lie the settling of the change and the readiness of its pods.
-func NeedsHold(st v1beta1.CanaryStatus) bool {
-	if st.Rollout == nil {
-		return st.Phase == "" || st.Phase == v1beta1.PhaseInitializing
+func NeedsHold(c *v1beta1.Canary, now time.Time) bool {
+	ro := c.Status.Rollout
+	if ro == nil {
+		return initialising(c) && !c.Spec.Suspend && !stalled(c, now)
 	}
-	switch st.Rollout.Stage {
+	switch ro.Stage {
 	case v1beta1.StageSettling, v1beta1.StageConfirming, v1beta1.StageLeaving:
 		return false
 	}
 	return true
+}
+
+// initialising tells that no good revision has served as primary yet.
+func initialising(c *v1beta1.Canary) bool {
+	return c.Status.Phase == "" || c.Status.Phase == v1beta1.PhaseInitializing
+}
+
+// stalled tells that an initialisation has taken longer than the target may be held for it.
+func stalled(c *v1beta1.Canary, now time.Time) bool {
+	return !now.Before(initSince(c).Add(initPatience))
+}
+
+func initSince(c *v1beta1.Canary) time.Time {
+	if c.Status.LastTransitionTime.IsZero() {
+		return c.CreationTimestamp.Time
+	}
+	return c.Status.LastTransitionTime.Time
 }

@@ -32,17 +32,20 @@ func initialise(d *decision) bool {
 	d.ensurePrimary(good)
 	d.plan.Services = &ServicesIntent{Apex: SideUnknown}
 	if !d.primaryServes(good.Digest) {
-		d.firstPrimaryNotReady(good)
+		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
+		d.stall(good)
 		return true
 	}
 	d.ensureServices()
 	if s := d.in.Services; s.Apex != SidePrimary || s.ApexOther > 0 || s.ApexReady < s.PrimaryReady {
 		d.wait("SwitchingService", "waiting for the apex Service to reach the primary's pods only")
+		d.stall(good)
 		return true
 	}
 	d.putInForce(0)
 	if d.in.Traffic.Weighted && !d.routeShows(0) {
 		d.reportRoute()
+		d.stall(good)
 		return true
 	}
 	return d.initialised(good)
@@ -85,18 +88,19 @@ func (d *decision) firstGood() *Revision {
 	}
 }
 
-// firstPrimaryNotReady waits for the first primary. The target serves meanwhile, so nothing is at stake; once the progress deadline has
-// passed, a fix of the target takes the place of a revision that never became ready.
-func (d *decision) firstPrimaryNotReady(good *Revision) {
-	d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
-	live := d.in.Live
-	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest {
+// stall lets the application change freely once the initialisation waits for somebody. While users are still on the target, what it is changed
+// to takes the place of a revision that never made it to the primary; afterwards the change waits its turn like any other.
+func (d *decision) stall(good *Revision) {
+	if since := initSince(d.in.Canary); !d.passed(since.Add(initPatience)) {
 		return
 	}
-	if d.passed(d.st.LastTransitionTime.Add(d.in.Canary.ProgressDeadline())) {
-		d.plan.Store, d.plan.MarkBaseline = true, live.Digest
-		d.warn("Rebaselined", "the primary did not become ready with revision %s; it is given the target's revision %s", good.Digest, live.Digest)
+	d.releaseIdle()
+	live := d.in.Live
+	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest || d.in.Services.Apex == SidePrimary {
+		return
 	}
+	d.plan.Store, d.plan.MarkBaseline = true, live.Digest
+	d.warn("Rebaselined", "the primary did not become ready with revision %s; it is given the target's revision %s", good.Digest, live.Digest)
 }
 
 // routePatience is how long a provider may take to answer for a route before that is worth an event.

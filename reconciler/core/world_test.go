@@ -69,6 +69,8 @@ type world struct {
 	violations []string
 	wakeAt     time.Time
 	dirty      bool
+	// gateless tells that no gateway answers for routes.
+	gateless bool
 	// strict tells that nothing is broken on purpose, so that each side that has users must have ready pods.
 	strict bool
 	// leaving asks Sluice to give the application back, given tells that it has.
@@ -76,10 +78,13 @@ type world struct {
 }
 
 func newWorld(spec v1beta1.CanarySpec) *world {
-	c := &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: "test", Generation: 1}, Spec: spec}
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{
+		Name: "app", Namespace: "test", Generation: 1, CreationTimestamp: metav1.NewTime(start),
+	}, Spec: spec}
 	c.Spec.TargetRef = v1beta1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "app"}
 	w := &world{
-		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), canary: c, stored: map[string]bool{}, pending: map[string]time.Time{},
+		now: start, canary: c, stored: map[string]bool{}, pending: map[string]time.Time{},
 		verdict: func(Check) v1beta1.Verdict { return v1beta1.VerdictPass }, webhook: true, weighted: true, writes: -1, first: map[string]int{}, dirty: true,
 	}
 	w.target = workload{exists: true, template: "v1", replicas: 2, generation: 1}
@@ -107,7 +112,7 @@ func (w *world) push(template string) {
 	w.logf("user: pushes %s", template)
 	w.target.template = template
 	w.target.generation++
-	if w.webhook && NeedsHold(w.canary.Status) {
+	if w.webhook && NeedsHold(w.canary, w.now) {
 		w.target.held = true
 	}
 	w.dirty = true
@@ -195,6 +200,9 @@ func (w *world) observe() Observed {
 	if n := len(w.routes); n > 0 {
 		r := w.routes[n-1]
 		in.Route = Route{Exists: true, Canary: r.canary, Primary: 100 - r.canary, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.viaApex}
+		if w.gateless {
+			in.Route.Accepted, in.Route.Problem = false, "no gateway has answered"
+		}
 	}
 	for key, at := range w.pending {
 		if !w.now.Before(at) {
