@@ -43,7 +43,7 @@ integration: manifests ## Run the tests that need an API server; the first time 
 
 .PHONY: e2e
 e2e: manifests ## Run the user stories on a local cluster of their own, or on that of E2E_KUBECONFIG
-	cd e2e && go test -count=1 -timeout=45m -tags=e2e -p=1 -v -parallel=4 $(if $(E2E_KUBECONFIG),,./cluster/...) ./stories/...
+	cd e2e && go test -count=1 -timeout=45m -tags=e2e -p=1 -v -parallel=6 $(if $(E2E_KUBECONFIG),,./cluster/...) ./stories/...
 
 .PHONY: lint
 lint: check-generated ## Check the style of all code with golangci-lint, and what is generated; the first time builds the tools
