@@ -48,6 +48,10 @@ type RolloutStatus struct {
 	//
 	// +optional
 	Replicas int32 `json:"replicas,omitempty"`
+	// Afresh tells that pods of the target may be older than the configs of the revision and have yet to be started afresh.
+	//
+	// +optional
+	Afresh bool `json:"afresh,omitempty"`
 	// Stage of the rollout.
 	Stage Stage `json:"stage"`
 	// StageSince is when the stage began.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -69,6 +70,7 @@ func (d *decision) begin(live *Revision) {
 	}
 	d.st.Rollout = &v1beta1.RolloutStatus{
 		Replicas:   replicas,
+		Afresh:     !maps.Equal(live.Configs, d.in.Canary.Status.TrackedConfigs),
 		ID:         live.Digest + "-" + strconv.FormatInt(d.in.Now.UnixMilli(), 36),
 		Revision:   live.Digest,
 		Stage:      v1beta1.StageSettling,

@@ -82,9 +82,10 @@ func settle(d *decision) v1beta1.Stage {
 }
 
 // startedAfresh sees to it that no pod of the target is older than the configs of the revision: a pod keeps what it read at its start, and a
-// manifest that carries replicas may have started it before the last config of the same apply arrived.
+// manifest that carries replicas may have started it before the last config of the same apply arrived. Where no config changed, pods stay:
+// those that go would still be seen in the metrics of the canary.
 func (d *decision) startedAfresh() bool {
-	if d.in.Live == nil || len(d.in.Live.Configs) == 0 {
+	if !d.ro().Afresh {
 		return true
 	}
 	if n := d.in.Target.Replicas; n > 0 {
@@ -93,7 +94,8 @@ func (d *decision) startedAfresh() bool {
 		d.plan.Target = &TargetIntent{Replicas: &zero, Release: true}
 		return false
 	}
-	return d.in.Target.Total == 0
+	d.ro().Afresh = d.in.Target.Total > 0
+	return !d.ro().Afresh
 }
 
 // confirm asks the confirm-rollout gates. The phase is Waiting while one refuses.
