@@ -80,6 +80,7 @@ check-generated: ## Check that make generate has nothing to change
 manifests: ## Render the manifests into dist/
 	@mkdir -p dist
 	$(KUSTOMIZE) build manifests/base -o dist/install.yaml
+	$(KUSTOMIZE) build manifests/overlays/cert-manager -o dist/install-cert-manager.yaml
 	$(KUSTOMIZE) build manifests/loadtester -o dist/loadtester.yaml
 
 .PHONY: images

@@ -17,6 +17,10 @@
 // The moment of step 2 is kept in an annotation of the webhook configuration, so that a restart continues where it was and the replicas agree
 // without electing a leader. Nothing is written when nothing changes.
 //
+// In [ModeFiles] the injected bundle holds one CA, and it reaches API servers before the kubelet brings the files that belong to it. Whoever issues
+// them therefore has to keep the CA's key when its certificate is renewed: then each bundle verifies what either CA signed. Files that cannot be
+// served change nothing; the certificate that was read last stays.
+//
 // # Rights
 //
 // In its own namespace: get, list, watch and update of the one CA Secret, and create of Secrets (RBAC cannot narrow a create to a name). In the

@@ -52,7 +52,7 @@ func run(m *testing.M) int {
 	// The HTTP servers report here that a client refused their certificate, which these tests do on purpose.
 	stdlog.SetOutput(io.Discard)
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: it names the folder with etcd, kube-apiserver and kubectl; `make test-integration` builds them and sets it")
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: it names the folder with etcd, kube-apiserver and kubectl; `make integration` builds them and sets it")
 		return 1
 	}
 	env := &envtest.Environment{ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute}

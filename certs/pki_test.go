@@ -42,7 +42,16 @@ func newCA(t *testing.T, from time.Time, life time.Duration) testCA {
 	return testCA{cert: sign(t, template, template, key.Public(), key), key: key}
 }
 
-// leaf returns a serving certificate of this authority.
+// renewed returns the authority with a certificate of its own from the time given, and the key it had.
+func (ca testCA) renewed(t *testing.T, from time.Time, life time.Duration) testCA {
+	t.Helper()
+	template := *ca.cert
+	template.SerialNumber = new(big.Int).Add(ca.cert.SerialNumber, big.NewInt(1))
+	template.NotBefore, template.NotAfter = from, from.Add(life)
+	return testCA{cert: sign(t, &template, &template, ca.key.Public(), ca.key), key: ca.key}
+}
+
+// leaf returns a serving certificate of this authority, for the Service and for this host.
 func (ca testCA) leaf(t *testing.T, from time.Time, life time.Duration) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -53,7 +62,7 @@ func (ca testCA) leaf(t *testing.T, from time.Time, life time.Duration) *tls.Cer
 		SerialNumber: big.NewInt(2),
 		NotBefore:    from,
 		NotAfter:     from.Add(life),
-		DNSNames:     []string{testServerName},
+		DNSNames:     []string{testServerName, "localhost"},
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, ca.cert, key.Public(), ca.key)
 	return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
