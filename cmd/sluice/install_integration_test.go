@@ -138,6 +138,14 @@ func ofKind[T any](t *testing.T, objects []*unstructured.Unstructured, kind stri
 func install(t *testing.T, c client.Client, name string) []*unstructured.Unstructured {
 	t.Helper()
 	objects := rendered(t, name)
+	apply(t, c, objects)
+	// No webhook is served here; its configuration must not outlive the test that looks at it.
+	t.Cleanup(func() { removeWebhooks(t, c, objects) })
+	return objects
+}
+
+func apply(t *testing.T, c client.Client, objects []*unstructured.Unstructured) {
+	t.Helper()
 	for _, object := range objects {
 		applied := object.DeepCopy()
 		// A namespace is usable, and a CRD known, a moment after it was made.
@@ -145,9 +153,6 @@ func install(t *testing.T, c client.Client, name string) []*unstructured.Unstruc
 			return c.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner("test"), client.ForceOwnership)
 		})
 	}
-	// No webhook is served here; its configuration must not outlive the test that looks at it.
-	t.Cleanup(func() { removeWebhooks(t, c, objects) })
-	return objects
 }
 
 func removeWebhooks(t *testing.T, c client.Client, objects []*unstructured.Unstructured) {
