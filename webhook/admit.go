@@ -34,25 +34,24 @@ func (g canaryGate) handle(ctx context.Context, req admission.Request) (answer, 
 	if after == nil || beingDeleted(after) || sameSpec(before, after) {
 		return answer{}, nil
 	}
-	canary, problem := read(req.Object.Raw)
-	if problem != "" {
+	canary := &v1beta1.Canary{}
+	if problem := read(req.Object.Raw, canary); problem != "" {
 		return answer{denials: []string{problem}}, nil
 	}
 	return g.judge(ctx, req, canary)
 }
 
-// read decodes a Canary, or says why it cannot be: once stored, such an object would end every list and watch of Canaries.
-func read(raw []byte) (canary *v1beta1.Canary, problem string) {
-	canary = &v1beta1.Canary{}
-	err := json.Unmarshal(raw, canary)
+// read decodes an object, or says why it cannot be: once stored, such an object would end every list and watch of its kind.
+func read(raw []byte, into any) (problem string) {
+	err := json.Unmarshal(raw, into)
 	var mistyped *json.UnmarshalTypeError
 	switch {
 	case err == nil:
-		return canary, ""
+		return ""
 	case errors.As(err, &mistyped):
-		return nil, fmt.Sprintf("%s: %s cannot be read as %s; use a value of the type that the schema names", mistyped.Field, mistyped.Value, mistyped.Type)
+		return fmt.Sprintf("%s: %s cannot be read as %s; use a value of the type that the schema names", mistyped.Field, mistyped.Value, mistyped.Type)
 	default:
-		return nil, fmt.Sprintf("the Canary cannot be read: %s; compare it with the schema", err)
+		return fmt.Sprintf("the object cannot be read: %s; compare it with the schema", err)
 	}
 }
 
@@ -61,7 +60,10 @@ func (g canaryGate) judge(ctx context.Context, req admission.Request, canary *v1
 	options.Creating = req.Operation == admissionv1.Create
 	if len(req.OldObject.Raw) > 0 {
 		// An old object that cannot be read is about to be put right; without it the new one is judged by itself.
-		options.Old, _ = read(req.OldObject.Raw)
+		old := &v1beta1.Canary{}
+		if read(req.OldObject.Raw, old) == "" {
+			options.Old = old
+		}
 	}
 	var err error
 	options.Facts, err = g.facts.find(ctx, canary)

@@ -1,8 +1,9 @@
 // Package webhook answers the API server's admission requests.
 //
-// Two paths are served. PathWorkloads sees each change of a target before it lands: the revision that the change replaces is stored, and where
+// Four paths are served. PathWorkloads sees each change of a target before it lands: the revision that the change replaces is stored, and where
 // pods of the target may hold user traffic the change is held, which means that it is stored but does not roll out. PathCanaries refuses
-// Canaries that are wrong in themselves, and records what serves at the moment a Canary is admitted.
+// Canaries that are wrong in themselves, and records what serves at the moment a Canary is admitted. PathMetricTemplates and
+// PathAlertProviders refuse templates and providers that are wrong in themselves.
 //
 // # Shape
 //

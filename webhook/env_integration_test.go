@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-dev/sluice/analysis/query/promql"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
 )
@@ -140,7 +141,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 		return err
 	}
 	world.cache = mgr.GetCache()
-	options := Options{Username: own, Registerer: world.metrics, Validation: validation.Options{DefaultProvider: "kubernetes"}}
+	options := Options{Username: own, Registerer: world.metrics, Validation: validation.Options{DefaultProvider: "kubernetes", CheckQuery: promql.Check}}
 	if err := Setup(ctx, mgr, options); err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ type factFinder struct {
 // find returns the facts. An error comes with the facts that could be found.
 func (f factFinder) find(ctx context.Context, c *v1beta1.Canary) (validation.Facts, error) {
 	peers, err := f.peers(ctx, c)
-	return validation.Facts{Peers: peers, Missing: f.missing(ctx, c)}, err
+	missing, templates := f.look(ctx, validation.References(c))
+	return validation.Facts{Peers: peers, Missing: missing, Templates: templates}, err
 }
 
 func (f factFinder) peers(ctx context.Context, c *v1beta1.Canary) ([]validation.Peer, error) {
@@ -48,23 +49,41 @@ func (f factFinder) peers(ctx context.Context, c *v1beta1.Canary) ([]validation.
 	return peers, nil
 }
 
-// missing returns the references that certainly do not exist. One that may not be read, or not in time, counts as existing.
-func (f factFinder) missing(ctx context.Context, c *v1beta1.Canary) []validation.Reference {
+// look returns the references that certainly do not exist, and the MetricTemplates among those that do. One that may not be read, or not in
+// time, counts as existing.
+func (f factFinder) look(ctx context.Context, refs []validation.Reference) (missing []validation.Reference, templates []v1beta1.MetricTemplate) {
 	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
 	defer cancel()
 	type object struct{ apiVersion, kind, namespace, name string }
 	exists := map[object]bool{}
-	var out []validation.Reference
-	for _, ref := range validation.References(c) {
+	for _, ref := range refs {
 		o := object{ref.APIVersion, ref.Kind, ref.Namespace, ref.Name}
-		if _, asked := exists[o]; !asked {
+		if _, asked := exists[o]; !asked && ref.Kind == v1beta1.MetricTemplateKind {
+			var found *v1beta1.MetricTemplate
+			if found, exists[o] = f.template(ctx, ref); found != nil {
+				templates = append(templates, *found)
+			}
+		} else if !asked {
 			exists[o] = f.exists(ctx, ref)
 		}
 		if !exists[o] {
-			out = append(out, ref)
+			missing = append(missing, ref)
 		}
 	}
-	return out
+	return missing, templates
+}
+
+// template reads a MetricTemplate as a whole, since its query is judged with the Canary's values; nil when it cannot be read.
+func (f factFinder) template(ctx context.Context, ref validation.Reference) (found *v1beta1.MetricTemplate, exists bool) {
+	if ref.Name == "" {
+		return nil, true
+	}
+	var t v1beta1.MetricTemplate
+	err := f.live.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, &t)
+	if err != nil {
+		return nil, !apierrors.IsNotFound(err)
+	}
+	return &t, true
 }
 
 func (f factFinder) exists(ctx context.Context, ref validation.Reference) bool {

@@ -22,8 +22,10 @@ import (
 
 // Paths that the webhook configurations name.
 const (
-	PathWorkloads = "/mutate-workloads"
-	PathCanaries  = "/validate-canaries"
+	PathWorkloads       = "/mutate-workloads"
+	PathCanaries        = "/validate-canaries"
+	PathMetricTemplates = "/validate-metrictemplates"
+	PathAlertProviders  = "/validate-alertproviders"
 )
 
 // Options configure the handlers.
@@ -33,8 +35,8 @@ type Options struct {
 	Username string
 	// Namespace is the only one that Sluice looks after. Default: all.
 	Namespace string
-	// Validation holds the controller's settings that Canaries are judged by: DefaultProvider and NoCrossNamespaceRefs. Features default to
-	// those of this build; what depends on the request is filled in.
+	// Validation holds what objects are judged by: the controller's settings DefaultProvider and NoCrossNamespaceRefs, and CheckQuery. Features
+	// default to those of this build; what depends on the request is filled in.
 	Validation validation.Options
 	// Configuration is the name of the MutatingWebhookConfiguration whose reach follows the Canaries. Default: DefaultConfiguration.
 	Configuration string
@@ -75,6 +77,7 @@ type clients struct {
 
 func register(server webhook.Server, o Options, m *metrics, c clients) {
 	store := snapshots{cache: c.cache, live: c.live, write: c.write, now: o.Now}
+	facts := factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper()}
 	handlers := map[string]handler{
 		PathWorkloads: workloads{
 			canaries:  canaries{cache: c.cache, live: c.live},
@@ -82,9 +85,15 @@ func register(server webhook.Server, o Options, m *metrics, c clients) {
 			needsHold: func(c *v1beta1.Canary) bool { return core.NeedsHold(c, o.Now()) },
 		},
 		PathCanaries: canaryGate{
-			facts:    factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper()},
+			facts:    facts,
 			baseline: baseline{snapshots: store, write: c.write},
 			options:  o.Validation,
+		},
+		PathMetricTemplates: objectGate[v1beta1.MetricTemplate]{
+			references: validation.TemplateReferences, judge: validation.ValidateMetricTemplate, facts: facts, options: o.Validation,
+		},
+		PathAlertProviders: objectGate[v1beta1.AlertProvider]{
+			references: validation.AlertReferences, judge: validation.ValidateAlertProvider, facts: facts, options: o.Validation,
 		},
 	}
 	reach := reach{username: o.Username, namespace: o.Namespace}

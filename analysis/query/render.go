@@ -78,6 +78,8 @@ func functions(v Vars) template.FuncMap {
 		interval = DefaultInterval
 	}
 	text := func(s string) func() string { return func() string { return s } }
+	// One copy for all calls: templates cannot change it, and a copy for each could cost more than the bounds on a template foresee.
+	variables := maps.Clone(v.Variables)
 	return template.FuncMap{
 		"name":      text(v.Name),
 		"namespace": text(v.Namespace),
@@ -86,7 +88,7 @@ func functions(v Vars) template.FuncMap {
 		"ingress":   text(v.Ingress),
 		"route":     text(v.Route),
 		"interval":  text(interval),
-		"variables": func() map[string]string { return maps.Clone(v.Variables) },
+		"variables": func() map[string]string { return variables },
 		"printf":    narrowPrintf,
 	}
 }

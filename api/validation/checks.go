@@ -2,9 +2,7 @@ package validation
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
@@ -32,6 +30,7 @@ func (r *review) metric(path string, m *v1beta1.CanaryMetric) {
 	r.duration(path+".interval", m.Interval, v1beta1.MinInterval)
 	r.ascending(path+".thresholdRange", m.ThresholdRange)
 	r.bounds(path, m)
+	r.query(path, m)
 	if m.TemplateRef != nil {
 		r.namespace(path+".templateRef.namespace", m.TemplateRef.Namespace)
 	}
@@ -68,7 +67,7 @@ func hookTypes() []v1beta1.HookType {
 	}
 }
 
-// webhooks denies endpoints that cannot be called, and alerts without a provider.
+// webhooks denies endpoints that cannot be called, and warns of those that will not be.
 func (r *review) webhooks() {
 	for i := range r.canary.Spec.Analysis.Webhooks {
 		w := &r.canary.Spec.Analysis.Webhooks[i]
@@ -76,8 +75,11 @@ func (r *review) webhooks() {
 		if w.Name == "" {
 			r.deny(path+".name", nil, "is required; name the webhook")
 		}
-		if !slices.Contains(hookTypes(), w.EffectiveType()) {
-			r.deny(path+".type", string(w.Type), "is not a type of webhook; use one of %s", joinTypes())
+		switch {
+		case !slices.Contains(hookTypes(), w.EffectiveType()):
+			r.deny(path+".type", string(w.Type), "is not a type of webhook; use one of %s", joined(hookTypes()))
+		case !slices.Contains(r.opts.Features.HookTypes, w.EffectiveType()):
+			r.warn(path+".type", string(w.Type), "is not called in this version; called are %s", joined(r.opts.Features.HookTypes))
 		}
 		r.url(path+".url", w.URL)
 		r.duration(path+".timeout", w.Timeout, 0)
@@ -85,41 +87,24 @@ func (r *review) webhooks() {
 			r.deny(path+".retries", w.Retries, "is out of range; use 0 or more")
 		}
 	}
+}
+
+// alerts warns that nobody is told, where the build sends none.
+func (r *review) alerts() {
+	if len(r.canary.Spec.Analysis.Alerts) > 0 && !r.opts.Features.Alerts {
+		r.warn("spec.analysis.alerts", nil, "are not sent in this version; watch the Canary's events and metrics instead")
+	}
 	for i, a := range r.canary.Spec.Analysis.Alerts {
 		r.namespace(fmt.Sprintf("spec.analysis.alerts[%d].providerRef.namespace", i), a.ProviderRef.Namespace)
 	}
 }
 
-func joinTypes() string {
-	var names []string
-	for _, t := range hookTypes() {
+func joined(types []v1beta1.HookType) string {
+	names := make([]string, 0, len(types))
+	for _, t := range types {
 		names = append(names, string(t))
 	}
 	return list(names)
-}
-
-// url denies what is not an absolute http or https URL. A password in it is not repeated.
-func (r *review) url(field, value string) {
-	if value == "" {
-		r.deny(field, nil, "is required; use for example http://name.namespace/path")
-		return
-	}
-	u, err := url.Parse(value)
-	if err != nil {
-		r.deny(field, nil, "is not a URL; use for example http://name.namespace/path")
-		return
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		r.deny(field, redacted(u), "is not an http or https URL; use for example http://name.namespace/path")
-	} else if u.Hostname() == "" {
-		r.deny(field, redacted(u), "has no host; use for example http://name.namespace/path")
-	}
-}
-
-// redacted is the URL without password and query, which may carry tokens.
-func redacted(u *url.URL) string {
-	text, _, _ := strings.Cut(u.Redacted(), "?")
-	return text
 }
 
 // namespace denies another namespace where the controller was told to.

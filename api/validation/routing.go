@@ -194,21 +194,3 @@ func (r *review) sessionAffinity() {
 		r.deny(field+".primaryCookieName", s.PrimaryCookieName, "is not possible with provider %s; remove it", r.can.Name)
 	}
 }
-
-// service denies a port that is none, and durations that do not parse.
-func (r *review) service() {
-	s := &r.canary.Spec.Service
-	if s.Port == 0 && r.canary.Spec.TargetRef.Kind != "Service" {
-		r.deny("spec.service.port", nil, "is required; set the port of the Services to make")
-	} else if s.Port < 0 || s.Port > 65535 {
-		r.deny("spec.service.port", s.Port, "is not a port; use 1 to 65535")
-	}
-	if s.TargetPort.StrVal == "" && (s.TargetPort.IntVal < 0 || s.TargetPort.IntVal > 65535) {
-		r.deny("spec.service.targetPort", s.TargetPort.IntVal, "is not a port; use 1 to 65535, or the name of a container port")
-	}
-	r.duration("spec.service.timeout", s.Timeout, 0)
-	r.duration("spec.service.backendTimeout", s.BackendTimeout, 0)
-	if s.Timeout != "" && s.BackendTimeout.Or(0) > s.Timeout.Or(0) && s.Timeout.Or(0) > 0 {
-		r.deny("spec.service.backendTimeout", string(s.BackendTimeout), "is above timeout %s; lower it", s.Timeout)
-	}
-}

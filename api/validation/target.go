@@ -43,25 +43,33 @@ func (r *review) peers() {
 		first := r.opts.Creating || p.Precedes(self)
 		switch {
 		case sameObject(p.TargetRef, self.TargetRef):
-			r.contested(first, fieldTarget, self.TargetRef.Kind+"/"+self.TargetRef.Name,
-				"is already the target of Canary "+p.Name+"; delete one of the two")
+			r.sharedTarget(first, self.TargetRef.Kind+"/"+self.TargetRef.Name, p.Name)
 		case p.TargetRef.Name+"-primary" == self.TargetRef.Name && sameKind(p.TargetRef, self.TargetRef):
 			r.deny(fieldTargetName, self.TargetRef.Name, "is the primary of Canary %s; target %s in one Canary only",
 				p.Name, p.TargetRef.Name)
 		case p.ServiceName == self.ServiceName && p.ServiceName != "":
-			r.contested(first, "spec.service.name", self.ServiceName,
-				"is already the Service of Canary "+p.Name+"; choose another name")
+			r.sharedService(first, self.ServiceName, p.Name)
 		}
 	}
 }
 
-// contested denies where the other Canary comes first, and warns where this one does.
-func (r *review) contested(otherFirst bool, field, value, message string) {
+// sharedTarget denies where the other Canary comes first, and warns where this one does.
+func (r *review) sharedTarget(otherFirst bool, target, other string) {
 	if otherFirst {
-		r.deny(field, value, "%s", message)
+		r.deny(fieldTarget, target, "is already the target of Canary %s; delete one of the two", other)
 		return
 	}
-	r.warn(field, value, "%s; this one is in charge meanwhile", message)
+	r.warn(fieldTarget, target, "is already the target of Canary %s; delete one of the two; this one is in charge meanwhile", other)
+}
+
+// sharedService is the same for the name of the Services.
+func (r *review) sharedService(otherFirst bool, service, other string) {
+	const field = "spec.service.name"
+	if otherFirst {
+		r.deny(field, service, "is already the Service of Canary %s; choose another name", other)
+		return
+	}
+	r.warn(field, service, "is already the Service of Canary %s; choose another name; this one is in charge meanwhile", other)
 }
 
 func sameObject(a, b v1beta1.LocalObjectReference) bool { return a.Name == b.Name && sameKind(a, b) }

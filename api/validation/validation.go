@@ -2,10 +2,8 @@ package validation
 
 import (
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/mesh/capability"
@@ -35,7 +33,7 @@ func (i Issue) String() string {
 	}
 }
 
-// Options are what a judgement depends on beside the Canary.
+// Options are what a judgement depends on beside the object.
 type Options struct {
 	// DefaultProvider is used where spec.provider is empty: the controller's -mesh-provider.
 	DefaultProvider string
@@ -46,62 +44,23 @@ type Options struct {
 	// Old is the stored Canary on an update. Where its spec is the same, nothing is denied: denials become warnings, so
 	// that metadata, finalizers and upgrades are never blocked.
 	Old *v1beta1.Canary
+	// CheckQuery tells what Prometheus would not understand of a rendered query; nil checks nothing. It is passed in because
+	// Prometheus' parser is heavy.
+	CheckQuery func(promql string) error
 	// Features that this build has; see CurrentFeatures.
 	Features Features
 	// Facts about the cluster; the zero value claims nothing.
 	Facts Facts
 }
 
-// Features are parts of the API that a build may lack. What it lacks is denied rather than ignored.
-type Features struct {
-	// TargetKinds that can be rolled out.
-	TargetKinds []string
-	// EphemeralPrimary tells whether spec.primary.lifecycle: Ephemeral works.
-	EphemeralPrimary bool
-}
-
-// CurrentFeatures are the features of this build.
-func CurrentFeatures() Features {
-	return Features{TargetKinds: []string{"Deployment"}}
-}
-
 // Facts are what the caller knows about the cluster.
 type Facts struct {
 	// Peers are the other Canaries in the namespace.
 	Peers []Peer
-	// Missing are those of References(canary) that were looked up and not found.
+	// Missing are those of the object's references that were looked up and not found.
 	Missing []Reference
-}
-
-// Peer is another Canary in the same namespace.
-type Peer struct {
-	Name        string
-	TargetRef   v1beta1.LocalObjectReference
-	ServiceName string // of the apex Service
-	Created     metav1.Time
-	Deleting    bool
-}
-
-// PeerOf describes a Canary to the others in its namespace.
-func PeerOf(c *v1beta1.Canary) Peer {
-	apex, _, _ := c.ServiceNames()
-	return Peer{
-		Name: c.Name, TargetRef: c.Spec.TargetRef, ServiceName: apex,
-		Created: c.CreationTimestamp, Deleting: c.DeletionTimestamp != nil,
-	}
-}
-
-// Precedes tells which of two Canaries on one target is in charge: the older, then the first by name. One without a
-// creation time is the younger.
-func (p Peer) Precedes(o Peer) bool {
-	switch {
-	case p.Created.IsZero() != o.Created.IsZero():
-		return o.Created.IsZero()
-	case !p.Created.Equal(&o.Created):
-		return p.Created.Before(&o.Created)
-	default:
-		return p.Name < o.Name
-	}
+	// Templates are the MetricTemplates that a Canary's metrics refer to, as far as they were found.
+	Templates []v1beta1.MetricTemplate
 }
 
 // ValidateCanary judges a Canary. Denials say what is wrong in itself; warnings what may be. Both come most important
@@ -134,15 +93,19 @@ func rules() []func(*review) {
 		(*review).mirroring,
 		(*review).sessionAffinity,
 		(*review).service,
+		(*review).serviceDurations,
+		(*review).httpRoute,
 		(*review).references,
 		(*review).metrics,
 		(*review).webhooks,
+		(*review).alerts,
 		(*review).names,
 	}
 }
 
-// review collects what the rules find.
+// review applies the rules to a Canary.
 type review struct {
+	findings
 	canary *v1beta1.Canary
 	opts   Options
 
@@ -150,35 +113,4 @@ type review struct {
 	// routing stay silent then, since the provider is the thing to put right first.
 	can   capability.Provider
 	known bool
-
-	denials, warnings []Issue
-}
-
-func (r *review) deny(field string, value any, format string, args ...any) {
-	r.denials = append(r.denials, Issue{field, value, fmt.Sprintf(format, args...)})
-}
-
-func (r *review) warn(field string, value any, format string, args ...any) {
-	r.warnings = append(r.warnings, Issue{field, value, fmt.Sprintf(format, args...)})
-}
-
-// duration denies a value that does not parse or is below the floor. Empty values pass.
-func (r *review) duration(field string, d v1beta1.Duration, floor time.Duration) {
-	if d == "" {
-		return
-	}
-	v, err := d.Parse()
-	switch {
-	case err != nil:
-		r.deny(field, string(d), "is not a duration; use for example 30s or 1m")
-	case v < floor:
-		r.deny(field, string(d), "is too short; use %s or more", floor)
-	}
-}
-
-// percent denies a number that is below low or above 100.
-func (r *review) percent(field string, v, low int32, hint string) {
-	if v < low || v > 100 {
-		r.deny(field, v, "is out of range; %s", hint)
-	}
 }

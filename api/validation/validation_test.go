@@ -41,7 +41,7 @@ func decode(t *testing.T, x contradiction.Contradiction) *v1beta1.Canary {
 }
 
 func options() Options {
-	return Options{DefaultProvider: "gatewayapi:v1", Features: CurrentFeatures()}
+	return Options{DefaultProvider: "gatewayapi:v1", Features: CurrentFeatures(), CheckQuery: checkQuery}
 }
 
 func lines(issues []Issue) []string {
@@ -59,6 +59,25 @@ func expect(t *testing.T, what string, got []Issue, want ...string) {
 	}
 }
 
+// denialsOf judges an object of any kind.
+func denialsOf(t *testing.T, x contradiction.Contradiction) []Issue {
+	t.Helper()
+	patch, err := yaml.Marshal(x.Patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var denials []Issue
+	switch x.Kind {
+	case v1beta1.MetricTemplateKind:
+		denials, _ = ValidateMetricTemplate(build[v1beta1.MetricTemplate](t, x.Kind, string(patch)), options())
+	case v1beta1.AlertProviderKind:
+		denials, _ = ValidateAlertProvider(build[v1beta1.AlertProvider](t, x.Kind, string(patch)), options())
+	default:
+		denials, _ = ValidateCanary(decode(t, x), options())
+	}
+	return denials
+}
+
 // Every contradiction that admission must catch is denied with its field and remedy.
 func TestContradictions(t *testing.T) {
 	all, err := contradiction.Read("../testdata/contradictions.yaml")
@@ -72,10 +91,10 @@ func TestContradictions(t *testing.T) {
 		}
 		tested++
 		t.Run(x.Name, func(t *testing.T) {
-			if denials, _ := ValidateCanary(canary(t, "{}"), options()); len(denials) > 0 {
-				t.Fatalf("the good Canary is denied: %v", lines(denials))
+			if denials := denialsOf(t, contradiction.Contradiction{Kind: x.Kind}); len(denials) > 0 {
+				t.Fatalf("the good object is denied: %v", lines(denials))
 			}
-			denials, _ := ValidateCanary(decode(t, x), options())
+			denials := denialsOf(t, x)
 			if !slices.ContainsFunc(denials, func(i Issue) bool {
 				return i.Field == x.Field && strings.Contains(i.String(), x.Says)
 			}) {
@@ -88,11 +107,14 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
-func TestDenials(t *testing.T) {
-	tests := []struct {
-		name, patch string
-		want        []string
-	}{
+// ruleCase is a merge patch to a good object, in YAML with tabs, and what is said of the outcome.
+type ruleCase struct {
+	name, patch string
+	want        []string
+}
+
+func denialCases() []ruleCase {
+	return []ruleCase{
 		{"good", `{}`, nil},
 		{"unknown provider, a typo", `{spec: {provider: istioo}}`, []string{
 			`spec.provider: "istioo" is not a known provider; did you mean istio; use one of apisix, appmesh, appmesh:v1beta2, ` +
@@ -174,7 +196,10 @@ func TestDenials(t *testing.T) {
 			`spec.analysis.webhooks[1].url: "http:///hunter" has no host; use for example http://name.namespace/path`,
 		}},
 	}
-	for _, tt := range tests {
+}
+
+func TestDenials(t *testing.T) {
+	for _, tt := range slices.Concat(denialCases(), serviceDenials(), queryDenials()) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := canary(t, strings.ReplaceAll(tt.patch, "\t", " "))
 			denials, _ := ValidateCanary(c, options())
@@ -183,12 +208,9 @@ func TestDenials(t *testing.T) {
 	}
 }
 
-func TestWarnings(t *testing.T) {
+func warningCases() []ruleCase {
 	long := strings.Repeat("n", 60)
-	tests := []struct {
-		name, patch string
-		want        []string
-	}{
+	return []ruleCase{
 		{"good", `{spec: {analysis: {metrics: [{name: request-success-rate, thresholdRange: {min: 99}}, {name: a, query: "1", threshold: 1}]}}}`, nil},
 		{"weights without splitting", `{spec: {provider: kubernetes}}`, []string{
 			`spec.analysis.stepWeight: 10 cannot be realised: provider kubernetes does not divide traffic; runs as blue/green ` +
@@ -225,7 +247,10 @@ func TestWarnings(t *testing.T) {
 			`spec.primary.retain: "5m" has no effect on a primary that always serves; remove it`,
 		}},
 	}
-	for _, tt := range tests {
+}
+
+func TestWarnings(t *testing.T) {
+	for _, tt := range slices.Concat(warningCases(), queryWarnings()) {
 		t.Run(tt.name, func(t *testing.T) {
 			denials, warnings := ValidateCanary(canary(t, strings.ReplaceAll(tt.patch, "\t", " ")), options())
 			expect(t, "denials", denials)
@@ -359,7 +384,8 @@ func TestMissingReferences(t *testing.T) {
 	expect(t, "denials", denials)
 	expect(t, "warnings", warnings,
 		`spec.targetRef: "Deployment/good" does not exist; the Canary waits until it is created`,
-		`spec.service.gatewayRefs[0]: "Gateway/edge/g" does not exist; the Canary waits until it is created`)
+		`spec.service.gatewayRefs[0]: "Gateway/edge/g" does not exist; the Canary waits until it is created`,
+		`spec.analysis.alerts: are not sent in this version; watch the Canary's events and metrics instead`)
 
 	o = options()
 	o.NoCrossNamespaceRefs = true

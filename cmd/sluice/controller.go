@@ -18,6 +18,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	admission "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/sluice-dev/sluice/analysis/query/promql"
 	"github.com/sluice-dev/sluice/api/validation"
 	"github.com/sluice-dev/sluice/certs"
 	"github.com/sluice-dev/sluice/webhook"
@@ -121,6 +122,7 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, o *controllerOptio
 		Validation: validation.Options{
 			DefaultProvider:      o.engine.meshProvider,
 			NoCrossNamespaceRefs: o.engine.noCrossNamespace,
+			CheckQuery:           promql.Check,
 		},
 		Configuration: o.certs.MutatingConfiguration,
 	}); err != nil {

@@ -1,0 +1,29 @@
+package validation
+
+import "github.com/sluice-dev/sluice/api/v1beta1"
+
+// Features are parts of the API that a build may lack. What decides what users get is denied where it is lacking, rather than
+// ignored; what only tells or asks somebody is a warning.
+type Features struct {
+	// TargetKinds that can be rolled out.
+	TargetKinds []string
+	// EphemeralPrimary tells whether spec.primary.lifecycle: Ephemeral works.
+	EphemeralPrimary bool
+	// HookTypes that are called.
+	HookTypes []v1beta1.HookType
+	// MetricProviders are the types of metric providers that can be asked.
+	MetricProviders []string
+	// Alerts tells whether alerts are sent.
+	Alerts bool
+}
+
+// CurrentFeatures are the features of this build.
+func CurrentFeatures() Features {
+	return Features{
+		TargetKinds: []string{"Deployment"},
+		HookTypes: []v1beta1.HookType{
+			v1beta1.HookConfirmRollout, v1beta1.HookPreRollout, v1beta1.HookRollout, v1beta1.HookConfirmPromotion, v1beta1.HookPostRollout,
+		},
+		MetricProviders: []string{v1beta1.MetricPrometheus},
+	}
+}
