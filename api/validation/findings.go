@@ -75,7 +75,8 @@ func redacted(u *url.URL) string {
 	return text
 }
 
-// promql warns of a rendered query, or of the one of the template named by value, that Prometheus would not understand. It is no denial: servers that speak Prometheus' API may know more.
+// promql warns of a rendered query that Prometheus would not understand; value names the template that it comes from, if any. It is no denial:
+// servers that speak Prometheus' API may know more.
 func (f *findings) promql(field string, value any, check func(string) error, text string) {
 	if check == nil {
 		return
