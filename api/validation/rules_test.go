@@ -291,7 +291,7 @@ func hasTwin(schema, parent map[string]any, path, twin string) bool {
 func schemaAt(t *testing.T, kind, path string) (schema, parent map[string]any, err error) {
 	t.Helper()
 	schema = crdSchema(t, kind)
-	for _, name := range strings.Split(path, ".") {
+	for name := range strings.SplitSeq(path, ".") {
 		name, list := strings.CutSuffix(name, "[]")
 		parent = schema
 		properties, _ := schema["properties"].(map[string]any)
