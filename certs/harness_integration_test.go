@@ -384,12 +384,22 @@ func (b *balancer) forward(in net.Conn) {
 	<-finished
 }
 
+// portsTaken counts what freePort has looked at.
+var portsTaken atomic.Int64
+
+// freePort returns a port outside the range that Linux takes for outgoing connections: one from there is soon somebody's, and tests make many.
+// Processes that test at the same time look at different places.
 func freePort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 20000 + (31*os.Getpid()+int(portsTaken.Add(1)))%10000
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		listener.Close()
+		return port
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
