@@ -53,6 +53,7 @@ func (r *Reconciler) gather(ctx context.Context, c *v1beta1.Canary) (*world, err
 	// The order is that of need: a later step looks at what an earlier one found.
 	for _, step := range []func(context.Context, *world) error{
 		r.gatherNamespace,
+		r.gatherValidity,
 		r.gatherTraffic,
 		r.gatherWorkloads,
 		r.gatherSnapshots,
@@ -83,6 +84,18 @@ func (r *Reconciler) gatherNamespace(ctx context.Context, w *world) error {
 		return client.IgnoreNotFound(err)
 	}
 	w.observed.NamespaceTerminating = !ns.DeletionTimestamp.IsZero()
+	return nil
+}
+
+// gatherValidity keeps a Canary that admission would have refused from starting a rollout: what it asks for must not be guessed at, such as
+// conditions of an A/B test on a provider that would send everybody. A rollout under way goes on.
+func (r *Reconciler) gatherValidity(_ context.Context, w *world) error {
+	if r.Judge == nil || w.canary.Status.Rollout != nil {
+		return nil
+	}
+	for _, denial := range r.Judge(w.canary) {
+		w.problem(true, "InvalidSpec", "%s", denial)
+	}
 	return nil
 }
 

@@ -48,6 +48,9 @@ type Options struct {
 	// Recorder records events on Canaries.
 	Recorder events.EventRecorder
 	Metrics  *Metrics
+	// Judge tells what is wrong in itself with a Canary, by the rules of admission, which may have been away when it was stored; nil judges
+	// nothing.
+	Judge func(*v1beta1.Canary) []string
 	// SelectorLabels are the label keys among which a target's selector label is sought; revision.DefaultSelectorLabels when empty.
 	SelectorLabels []string
 	// IncludeLabelPrefixes choose the target's labels that its primary gets too; none when empty.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-dev/sluice/analysis"
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/api/validation"
 	"github.com/sluice-dev/sluice/mesh"
 	"github.com/sluice-dev/sluice/reconciler"
 )
@@ -27,6 +28,20 @@ func engineManagerOptions(o engineOptions, log logr.Logger) (manager.Options, er
 		}
 	}
 	return manager.Options{Scheme: scheme, Logger: log, Cache: reconciler.CacheOptions(list(o.namespace)...), Client: reconciler.ClientOptions()}, nil
+}
+
+// judge applies the rules of admission to a Canary that is stored already.
+func judge(o engineOptions) func(*v1beta1.Canary) []string {
+	return func(c *v1beta1.Canary) []string {
+		denials, _ := validation.ValidateCanary(c, validation.Options{
+			DefaultProvider: o.meshProvider, NoCrossNamespaceRefs: o.noCrossNamespace, Features: validation.CurrentFeatures(),
+		})
+		problems := make([]string, 0, len(denials))
+		for _, d := range denials {
+			problems = append(problems, d.String())
+		}
+		return problems
+	}
 }
 
 // addEngine adds what carries rollouts out: routes, checks and the reconciler. It runs on the leader only, for at most concurrency Canaries at a
@@ -60,6 +75,7 @@ func addEngine(ctx context.Context, mgr manager.Manager, o engineOptions, concur
 		Clock:                clock.RealClock{},
 		Recorder:             mgr.GetEventRecorder("sluice"),
 		Metrics:              counters,
+		Judge:                judge(o),
 		SelectorLabels:       list(o.selectorLabels),
 		IncludeLabelPrefixes: list(o.includeLabelPrefix),
 		Provider:             o.meshProvider,

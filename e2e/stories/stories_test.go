@@ -36,6 +36,7 @@ func TestStories(t *testing.T) {
 	for _, s := range []told{
 		{"changes are noticed at once, silence between", noticed},
 		{"a second change while Sluice is away", secondChangeUnattended},
+		{"a mistake is stored while Sluice is away", invalidWhileAway},
 		{"the controller is killed", killedController},
 		{"the emergency exit", emergencyExit},
 	} {

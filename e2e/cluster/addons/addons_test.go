@@ -67,10 +67,8 @@ func TestTrafficIsSplitAndMeasured(t *testing.T) {
 	}
 	for _, host := range []string{"route.example.com", "ingress.example.com"} {
 		t.Run(host, func(t *testing.T) {
-			waitUntil(t, func() error {
-				_, err := ask(c, host)
-				return err
-			})
+			// The gateway learns of each application's pods on its own.
+			waitUntil(t, func() error { return bothAnswer(c, host) })
 			share := map[string]int{}
 			for range 200 {
 				version, err := ask(c, host)
@@ -98,6 +96,22 @@ func TestTrafficIsSplitAndMeasured(t *testing.T) {
 			return err
 		})
 	}
+}
+
+// bothAnswer asks often enough for both applications to have answered, each time without an error.
+func bothAnswer(c *cluster.Cluster, host string) error {
+	answered := map[string]bool{}
+	for range 40 {
+		version, err := ask(c, host)
+		if err != nil {
+			return err
+		}
+		answered[version] = true
+	}
+	if !answered["one"] || !answered["two"] {
+		return fmt.Errorf("%s was answered by %v only", host, answered)
+	}
+	return nil
 }
 
 // waitUntil polls until the check holds.
