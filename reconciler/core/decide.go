@@ -91,7 +91,7 @@ func (d *decision) ruleName(name string) {
 	}
 }
 
-// event adds an event of the given type to the plan.
+// normal and warn add an event to the plan; the reconciler records and logs it with the same words.
 func (d *decision) normal(reason, format string, args ...any) {
 	d.plan.Events = append(d.plan.Events, Event{Type: "Normal", Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
@@ -161,7 +161,7 @@ func targetMissing(d *decision) bool {
 	return true
 }
 
-// initialising tells that no good revision has served as primary yet. Stages of this decision count.
+// initialising is the same of the status that this decision has arrived at so far.
 func (d *decision) initialising() bool {
 	return d.st.Phase == "" || d.st.Phase == v1beta1.PhaseInitializing
 }
