@@ -28,6 +28,13 @@ const (
 	PathAlertProviders  = "/validate-alertproviders"
 )
 
+// Fencer takes users off a canary at once, for a change that cannot be held.
+type Fencer interface {
+	// Fence marks the Canary's route with f and, unless its primary is being rolled and needs the canary's capacity, sets its canary weight to 0,
+	// in one write. Without a route, or with a provider that has none, it does nothing.
+	Fence(ctx context.Context, c *v1beta1.Canary, f v1beta1.Fence) error
+}
+
 // Options configure the handlers.
 type Options struct {
 	// Username is Sluice's own as the API server knows it, such as system:serviceaccount:sluice-system:sluice. Its requests are left alone.
@@ -38,6 +45,10 @@ type Options struct {
 	// Validation holds what objects are judged by: the controller's settings DefaultProvider and NoCrossNamespaceRefs, and CheckQuery. Features
 	// default to those of this build; what depends on the request is filled in.
 	Validation validation.Options
+	// Fencer reaches the routes of Canaries. Required.
+	Fencer Fencer
+	// IgnoreConfigs leaves ConfigMaps and Secrets alone, as the reconciler does with its option of this name.
+	IgnoreConfigs bool
 	// Configuration is the name of the MutatingWebhookConfiguration whose reach follows the Canaries. Default: DefaultConfiguration.
 	Configuration string
 	// Registerer takes the metrics. Default: controller-runtime's registry.

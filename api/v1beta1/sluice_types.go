@@ -14,8 +14,18 @@ const (
 	AnnotationPromoted = "sluice.dev/promoted"
 	// AnnotationBaseline on a snapshot dates the admission of the Canary that found this revision serving.
 	AnnotationBaseline = "sluice.dev/baseline"
-	// AnnotationChangedBy on a snapshot names who made the change that replaced it.
+	// AnnotationChangedBy on a snapshot names who made the change that led to its revision; absent where nobody saw that.
 	AnnotationChangedBy = "sluice.dev/changed-by"
+	// AnnotationAdmitted on a target or a tracked config records the last change of it that admission has seen, as JSON; see Admitted.
+	AnnotationAdmitted = "sluice.dev/admitted"
+	// AnnotationFence on a route keeps users off the canary while a change is about to land, as JSON; see Fence.
+	AnnotationFence = "sluice.dev/fence"
+	// AnnotationRotation on a ConfigMap or Secret, with the value RotationDirect, lets its changes pass straight to the primary: its content
+	// is no part of any revision, and the primary's pods are replaced when it changes.
+	AnnotationRotation = "sluice.dev/rotation"
+	// AnnotationPurge on a ConfigMap or Secret, with the value "true", asks Sluice to delete all copies of earlier contents that nothing
+	// runs with any more, together with the snapshots that need them. Sluice takes the annotation off when that is done.
+	AnnotationPurge = "sluice.dev/purge-history"
 	// AnnotationLeave on a Canary, with the value "true", asks Sluice to give the application back without deleting the Canary.
 	AnnotationLeave = "sluice.dev/leave"
 	// LabelGuarded marks targets whose changes admission holds. Value "true".
@@ -45,6 +55,9 @@ const (
 	// TrackedCopy is a config copy; it is watched, never intercepted.
 	TrackedCopy = "copy"
 )
+
+// RotationDirect is the value of AnnotationRotation.
+const RotationDirect = "direct"
 
 // Lifecycle says how the primary lives.
 type Lifecycle string
@@ -92,6 +105,12 @@ type SluiceStatus struct {
 	//
 	// +optional
 	CurrentRevision string `json:"currentRevision,omitempty"`
+	// AwaitedConfigs are the configs that the target references and that do not exist, as configmap/NAME or secret/NAME, sorted. Admission
+	// looks out for their creation.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	AwaitedConfigs []string `json:"awaitedConfigs,omitempty"`
 	// AnalysedRevision is the digest under analysis, or analysed last.
 	//
 	// +optional
@@ -114,6 +133,9 @@ type SluiceStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	Checks []CheckResult `json:"checks,omitempty"`
 }
+
+// MaxAwaitedConfigs bounds CanaryStatus.AwaitedConfigs; further ones are looked for at intervals.
+const MaxAwaitedConfigs = 64
 
 // MaxChecks bounds CanaryStatus.Checks; MaxCheckMessage bounds CheckResult.Message, in bytes.
 const (

@@ -55,6 +55,9 @@ type Revision struct {
 	Replicas int32
 	// Configs are the digests of the referenced configs, keyed "configmap/<name>" or "secret/<name>".
 	Configs map[string]string
+	// Admitted is what admission recorded on the objects that make up a live revision: under "template" the target's, under the keys of Configs
+	// those of the configs. Nil of a stored revision; objects without a record are left out.
+	Admitted map[string]v1beta1.Admitted
 }
 
 // Problem is a finding of the gathering.
@@ -136,7 +139,9 @@ type Route struct {
 	Accepted bool
 	// Problem says why the route cannot be used: missing CRD, gateway, rejected by the controller. Empty when fine.
 	Problem string
-	// Version identifies the state of the object that was read, opaque; empty when the provider has no object.
+	// Fence is what admission wrote there to keep users off the canary while a change is about to land; nil without one.
+	Fence *v1beta1.Fence
+	// Version identifies the state of the object that was read, its fence included, opaque; empty when the provider has no object.
 	Version string
 }
 

@@ -76,6 +76,8 @@ type RouteIntent struct {
 	Primary, Canary int
 	// ViaApex asks for all traffic to go to the apex Service, which outlives Sluice.
 	ViaApex bool
+	// KeepFence leaves the fence that admission wrote in place; otherwise it is taken off with this write.
+	KeepFence bool
 	// Version is the Route.Version that the split was decided on: the writer refuses to write over anything newer. Empty asks for no such check.
 	Version string
 }
