@@ -3,7 +3,8 @@ package v1beta1
 import (
 	"encoding/json"
 	"fmt"
-	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Admitted is the value of AnnotationAdmitted. Whoever changes an object while admission is away leaves it as it was, so a digest that is not
@@ -37,7 +38,7 @@ type Fence struct {
 	// Cause is what is about to change: "configmap/NAME", "secret/NAME", "deployment/NAME" or "daemonset/NAME".
 	Cause string `json:"cause"`
 	// At is when the change was admitted, by the clock of the replica that admitted it.
-	At time.Time `json:"at"`
+	At metav1.MicroTime `json:"at"`
 }
 
 // ParseFence reads the value of AnnotationFence.
