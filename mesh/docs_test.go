@@ -24,7 +24,7 @@ func TestDocumentedExamples(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(blocks[0]), c); err != nil {
 				t.Fatal(err)
 			}
-			r, err := New(nil, "", clock.RealClock{})
+			r, err := New(nil, nil, "", clock.RealClock{})
 			if err != nil {
 				t.Fatal(err)
 			}

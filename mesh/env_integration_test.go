@@ -4,6 +4,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -107,7 +108,7 @@ func connect(ctx context.Context, config *rest.Config) error {
 // withoutGatewayAPI holds that a missing kind is a problem of the route and not an error, that nothing can be written then, and that leaving works.
 // It runs first because kinds are not taken out of an API server again.
 func withoutGatewayAPI(ctx context.Context) error {
-	r, c := &Router{client: world.cached, memory: newMemory(clock.RealClock{})}, plainCanary()
+	r, c := &Router{client: world.cached, live: world.admin, memory: newMemory(clock.RealClock{})}, plainCanary()
 	c.Namespace = "default"
 	route, err := r.Read(ctx, c)
 	const problem = "the cluster does not know HTTPRoute of gateway.networking.k8s.io/v1; install"
@@ -117,7 +118,7 @@ func withoutGatewayAPI(ctx context.Context) error {
 	if changed, err := r.Write(ctx, c, core.RouteIntent{Primary: 100}); changed || err == nil || !strings.Contains(err.Error(), "install the provider's CRDs") {
 		return fmt.Errorf("without the CRD: write %v, %w", changed, err)
 	}
-	if err := r.GiveBack(ctx, c); err != nil {
+	if err := errors.Join(r.GiveBack(ctx, c), r.Fence(ctx, c, v1beta1.Fence{Cause: "configmap/page"})); err != nil {
 		return fmt.Errorf("without the CRD: %w", err)
 	}
 	return nil
@@ -149,7 +150,7 @@ func newStage(t *testing.T) *stage {
 	}
 	c := plainCanary()
 	c.Namespace, c.UID = ns.Name, "11111111-1111-1111-1111-111111111111"
-	r, err := New(world.cached, "gatewayapi:v1", clock.RealClock{})
+	r, err := New(world.cached, world.admin, "gatewayapi:v1", clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
 	}

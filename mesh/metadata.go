@@ -97,7 +97,9 @@ func own(u *unstructured.Unstructured, c *v1beta1.Canary, created bool) {
 func release(u *unstructured.Unstructured, c *v1beta1.Canary) {
 	labels, annotations := orEmpty(u.GetLabels()), orEmpty(u.GetAnnotations())
 	delete(labels, v1beta1.LabelCanary)
-	delete(annotations, annotationApplied)
+	for _, key := range []string{annotationApplied, annotationLastFence, v1beta1.AnnotationFence} {
+		delete(annotations, key)
+	}
 	for k, v := range fluxOptOut() {
 		if annotations[k] == v {
 			delete(annotations, k)

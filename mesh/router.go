@@ -25,22 +25,23 @@ const callTimeout = 15 * time.Second
 // Router reads and writes the routes of Canaries. It may be used concurrently.
 type Router struct {
 	client   client.Client
+	live     client.Reader
 	fallback string
 	memory   *memory
 }
 
 // New returns a Router for Canaries without spec.provider set to use the provider named by fallback; with an empty fallback each Canary must
-// name its own. A fallback that is not an available provider is an error.
+// name its own. A fallback that is not an available provider is an error. live reads from the API server itself; Fence needs it.
 //
 // Objects are read as unstructured: for reads to be free, the cache of the client must serve these (client.CacheOptions.Unstructured). What was
 // written is read back at once, also while such a cache is behind; the clock bounds for how long.
-func New(c client.Client, fallback string, clk clock.PassiveClock) (*Router, error) {
+func New(c client.Client, live client.Reader, fallback string, clk clock.PassiveClock) (*Router, error) {
 	if fallback != "" {
 		if _, _, err := lookup("the default provider", fallback); err != nil {
 			return nil, err
 		}
 	}
-	return &Router{client: c, fallback: fallback, memory: newMemory(clk)}, nil
+	return &Router{client: c, live: live, fallback: fallback, memory: newMemory(clk)}, nil
 }
 
 // spelling returns the provider that a Canary uses, and the field that says so.
@@ -107,14 +108,15 @@ func (r *Router) Read(ctx context.Context, c *v1beta1.Canary) (core.Route, error
 	}
 	route := p.Read(c, carrier)
 	if carrier != nil {
-		route.Version = versionOf(carrier)
+		route.Version, route.Fence = versionOf(carrier), fenceOf(carrier)
 	}
 	return route, nil
 }
 
-// Write brings the route to intent and tells whether anything had to change. Weights that do not sum to 100 are refused.
+// Write brings the route to intent and tells whether anything had to change. Weights that do not sum to 100 are refused. A fence is taken off with
+// the same write, unless the intent keeps it.
 //
-// A route whose spec is not at intent.Version any more, or that changes while it is written, is a conflict (apierrors.IsConflict): read and decide
+// A route whose spec and fence are not at intent.Version any more, or that changes while it is written, is a conflict (apierrors.IsConflict): read and decide
 // again.
 //
 // Where the Canary asks for what the provider or the API server refuses, that is the error, but a split that is there already is moved all the same:
@@ -164,7 +166,11 @@ func (r *Router) bring(ctx context.Context, c *v1beta1.Canary, p Provider, o Obj
 	if existing == nil || err == nil || apierrors.IsConflict(err) {
 		return wrote, err
 	}
-	wrote, divertErr := r.patch(ctx, o, existing, p.Divert(c, existing, intent))
+	diverted := p.Divert(c, existing, intent)
+	if !intent.KeepFence {
+		free(diverted)
+	}
+	wrote, divertErr := r.patch(ctx, o, existing, diverted)
 	if divertErr != nil {
 		return wrote, divertErr
 	}
@@ -178,6 +184,9 @@ func (r *Router) render(
 	if existing != nil && intent.ViaApex {
 		desired := p.Divert(c, existing, intent)
 		claim(desired, c, false)
+		if !intent.KeepFence {
+			free(desired)
+		}
 		return r.patch(ctx, o, existing, desired)
 	}
 	desired, err := p.Render(c, o, existing, intent)
@@ -185,6 +194,9 @@ func (r *Router) render(
 		return false, err
 	}
 	claim(desired, c, existing == nil)
+	if !intent.KeepFence {
+		free(desired)
+	}
 	if existing == nil {
 		err := r.create(ctx, o, desired)
 		return err == nil, err

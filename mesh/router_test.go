@@ -31,10 +31,10 @@ func TestImplementationsMatchTheTable(t *testing.T) {
 func TestUnknownProviders(t *testing.T) {
 	const accepted = "use one of: gatewayapi:v1, kubernetes"
 	for _, name := range []string{"gatewayapi", "Kubernetes", "none", "gatewayapi:v2", "istio"} {
-		if _, err := New(nil, name, clock.RealClock{}); err == nil || !strings.Contains(err.Error(), accepted) || !strings.Contains(err.Error(), `"`+name+`"`) {
+		if _, err := New(nil, nil, name, clock.RealClock{}); err == nil || !strings.Contains(err.Error(), accepted) || !strings.Contains(err.Error(), `"`+name+`"`) {
 			t.Errorf("New with default %q: %v", name, err)
 		}
-		r, err := New(nil, "kubernetes", clock.RealClock{})
+		r, err := New(nil, nil, "kubernetes", clock.RealClock{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestEffectiveProvider(t *testing.T) {
 		{"", "", false, 0, true},
 	}
 	for _, tt := range tests {
-		r, err := New(nil, tt.fallback, clock.RealClock{})
+		r, err := New(nil, nil, tt.fallback, clock.RealClock{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestEffectiveProvider(t *testing.T) {
 
 // Without an object, all users are on the primary and there is nothing to write: a nil client is never called.
 func TestKubernetesNeedsNoObject(t *testing.T) {
-	r, err := New(nil, "kubernetes", clock.RealClock{})
+	r, err := New(nil, nil, "kubernetes", clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestKubernetesNeedsNoObject(t *testing.T) {
 }
 
 func TestSplitsThatDoNotSumTo100AreRefused(t *testing.T) {
-	r, err := New(nil, "", clock.RealClock{})
+	r, err := New(nil, nil, "", clock.RealClock{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,17 +19,25 @@ const fieldManager = client.FieldOwner("sluice")
 
 // get returns the object, nil when it is missing. The error of an unknown kind satisfies meta.IsNoMatchError.
 func (r *Router) get(ctx context.Context, c *v1beta1.Canary, o Object) (*unstructured.Unstructured, error) {
+	u, err := fetch(ctx, r.client, c, o)
+	if err != nil {
+		return nil, err
+	}
+	return r.memory.latest(o, client.ObjectKey{Namespace: c.Namespace, Name: o.Name}, u), nil
+}
+
+// fetch is the same without what was written here.
+func fetch(ctx context.Context, from client.Reader, c *v1beta1.Canary, o Object) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(o.Kind)
-	key := client.ObjectKey{Namespace: c.Namespace, Name: o.Name}
-	err := r.client.Get(ctx, key, u)
+	err := from.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: o.Name}, u)
 	switch {
 	case apierrors.IsNotFound(err):
-		u = nil
+		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("read %s in namespace %s: %w", o, c.Namespace, err)
 	}
-	return r.memory.latest(o, key, u), nil
+	return u, nil
 }
 
 // missingKind says what to do about a kind that the cluster does not know.
@@ -73,13 +81,18 @@ func (r *Router) patch(ctx context.Context, o Object, existing, desired *unstruc
 	return desired.GetResourceVersion() != version, nil
 }
 
-// versionOf identifies the state of an object's spec. A provider's answer in the status, or a label, is no reason to decide on the weights again: a
-// busy provider could otherwise keep a write from ever getting through.
+// versionOf identifies the state of an object's spec and of its fence. A provider's answer in the status, or a label, is no reason to decide on the
+// weights again: a busy provider could otherwise keep a write from ever getting through.
 func versionOf(u *unstructured.Unstructured) string {
 	if u.GetGeneration() == 0 {
 		return u.GetResourceVersion()
 	}
-	return fmt.Sprintf("%s.%d", u.GetUID(), u.GetGeneration())
+	version := fmt.Sprintf("%s.%d", u.GetUID(), u.GetGeneration())
+	fence, stands := u.GetAnnotations()[v1beta1.AnnotationFence]
+	if last := u.GetAnnotations()[annotationLastFence]; stands || last != "" {
+		version += fmt.Sprintf(" (fence stands: %t %s, last: %s)", stands, fence, last)
+	}
+	return version
 }
 
 // unchangedSince returns a conflict when existing is not at version; an empty version accepts any.

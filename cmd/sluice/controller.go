@@ -58,11 +58,15 @@ func runController(ctx context.Context, o *controllerOptions, cfg *rest.Config, 
 	if err != nil {
 		return err
 	}
+	router, err := newRouter(mgr, o.engine)
+	if err != nil {
+		return err
+	}
 	d := &drain{period: o.drain}
 	if err := errors.Join(
-		serveAdmission(ctx, mgr, o, cfg),
+		serveAdmission(ctx, mgr, router, o, cfg),
 		source.SetupWithManager(mgr),
-		addEngine(ctx, mgr, o.engine, o.concurrency, metrics.Registry),
+		addEngine(ctx, mgr, router, o.engine, o.concurrency, metrics.Registry),
 		addProbes(mgr, source, server, d),
 	); err != nil {
 		return err
@@ -111,7 +115,7 @@ func alive(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serveAdmission registers the admission handlers, which run on every replica.
-func serveAdmission(ctx context.Context, mgr manager.Manager, o *controllerOptions, cfg *rest.Config) error {
+func serveAdmission(ctx context.Context, mgr manager.Manager, fencer webhook.Fencer, o *controllerOptions, cfg *rest.Config) error {
 	username, err := whoAmI(ctx, cfg)
 	if err != nil {
 		return err
@@ -119,6 +123,7 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, o *controllerOptio
 	if err := webhook.Setup(ctx, mgr, webhook.Options{
 		Username:  username,
 		Namespace: o.engine.namespace,
+		Fencer:    fencer,
 		Validation: validation.Options{
 			DefaultProvider:      o.engine.meshProvider,
 			NoCrossNamespaceRefs: o.engine.noCrossNamespace,

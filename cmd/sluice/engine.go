@@ -44,13 +44,20 @@ func judge(o engineOptions) func(*v1beta1.Canary) []string {
 	}
 }
 
+// newRouter returns what reads and writes routes, for the reconciler and for admission.
+func newRouter(mgr manager.Manager, o engineOptions) (*mesh.Router, error) {
+	router, err := mesh.New(mgr.GetClient(), mgr.GetAPIReader(), o.meshProvider, clock.RealClock{})
+	if err != nil {
+		return nil, fmt.Errorf("-mesh-provider=%q: %w", o.meshProvider, err)
+	}
+	return router, nil
+}
+
 // addEngine adds what carries rollouts out: routes, checks and the reconciler. It runs on the leader only, for at most concurrency Canaries at a
 // time, and registers its metrics.
-func addEngine(ctx context.Context, mgr manager.Manager, o engineOptions, concurrency int, registry prometheus.Registerer) error {
-	router, err := mesh.New(mgr.GetClient(), o.meshProvider, clock.RealClock{})
-	if err != nil {
-		return fmt.Errorf("-mesh-provider=%q: %w", o.meshProvider, err)
-	}
+func addEngine(
+	ctx context.Context, mgr manager.Manager, router *mesh.Router, o engineOptions, concurrency int, registry prometheus.Registerer,
+) error {
 	counters, err := reconciler.NewMetrics(registry, mgr.GetClient(), version, o.meshProvider)
 	if err != nil {
 		return err

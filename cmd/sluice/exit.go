@@ -89,7 +89,11 @@ func runExit(ctx context.Context, o *exitOptions, cfg *rest.Config, log logr.Log
 		e.done()
 		return nil
 	}
-	if err := addEngine(ctx, mgr, o.engine, exitConcurrency, prometheus.NewRegistry()); err != nil {
+	router, err := newRouter(mgr, o.engine)
+	if err != nil {
+		return err
+	}
+	if err := addEngine(ctx, mgr, router, o.engine, exitConcurrency, prometheus.NewRegistry()); err != nil {
 		return err
 	}
 	return e.waitWhile(ctx, mgr)
