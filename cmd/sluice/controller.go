@@ -53,7 +53,8 @@ func runController(ctx context.Context, o *controllerOptions, cfg *rest.Config, 
 	if err != nil {
 		return fmt.Errorf("preparing the serving certificate: %w", err)
 	}
-	server := admission.NewServer(admission.Options{Port: o.webhookPort, TLSOpts: []func(*tls.Config){source.TLS}})
+	d := &drain{period: o.drain}
+	server := drained{drain: d, Server: admission.NewServer(admission.Options{Port: o.webhookPort, TLSOpts: []func(*tls.Config){source.TLS}})}
 	mgr, err := newManager(o, cfg, log, server)
 	if err != nil {
 		return err
@@ -62,10 +63,10 @@ func runController(ctx context.Context, o *controllerOptions, cfg *rest.Config, 
 	if err != nil {
 		return err
 	}
-	d := &drain{period: o.drain}
 	if err := errors.Join(
 		serveAdmission(ctx, mgr, router, o, cfg),
 		source.SetupWithManager(mgr),
+		addTether(mgr, o),
 		addEngine(ctx, mgr, router, o.engine, o.concurrency, metrics.Registry),
 		addProbes(mgr, source, server, d),
 	); err != nil {

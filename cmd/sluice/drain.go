@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	admission "sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
 // drain stops a replica without a refused admission request. API servers learn from the endpoints that a replica goes; until all of them have,
@@ -40,4 +42,26 @@ func (d *drain) ready(*http.Request) error {
 		return errors.New("shutting down: open connections are still served")
 	}
 	return nil
+}
+
+// drained is a webhook server that sends its callers away while the replica drains.
+type drained struct {
+	admission.Server
+	drain *drain
+}
+
+// Register implements [admission.Server].
+func (s drained) Register(path string, hook http.Handler) {
+	s.Server.Register(path, s.drain.closing(hook))
+}
+
+// closing ends each connection with an answer of this replica's while it drains. API servers keep connections for their next requests; one that
+// is closed at the end only, between two requests, may be chosen for a request just then, and that one fails.
+func (d *drain) closing(hook http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		hook.ServeHTTP(w, r)
+	})
 }

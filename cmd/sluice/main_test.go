@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,4 +109,28 @@ func TestDrainEndsEarlyWithItsOwner(t *testing.T) {
 			t.Error("still running")
 		}
 	})
+}
+
+func TestDrainSendsCallersAway(t *testing.T) {
+	d := &drain{period: time.Hour}
+	server := httptest.NewServer(d.closing(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") })))
+	defer server.Close()
+	closes := func() bool {
+		resp, err := server.Client().Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "served" {
+			t.Errorf("%q, %v", body, err)
+		}
+		return resp.Close
+	}
+	if closes() {
+		t.Error("a connection is ended before the drain")
+	}
+	d.draining.Store(true)
+	if !closes() {
+		t.Error("a connection outlives an answer during the drain")
+	}
 }

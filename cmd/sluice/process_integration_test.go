@@ -278,6 +278,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 		}
 		return err
 	})
+	eventually(t, "the webhook configurations go with Sluice's namespace", tethered(c))
 	if body, err := leader.get(t.Context(), leader.port, "/healthz"); err != nil || body != "OK" {
 		t.Errorf("/healthz beside the metrics says %q, %v; want OK", body, err)
 	}
@@ -307,6 +308,26 @@ func TestReplicasShareTheWork(t *testing.T) {
 	eventually(t, "a primary is made by the other replica", primaryExists(c, application(t, c)))
 	if strings.Contains(follower.output.String(), "forbidden") {
 		t.Errorf("the shipped rights do not suffice:\n%s", follower.output)
+	}
+}
+
+// tethered tells whether Sluice's namespace, as it is now, is the one owner of both webhook configurations.
+func tethered(c client.Client) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var namespace corev1.Namespace
+		if err := c.Get(ctx, client.ObjectKey{Name: ownNamespace}, &namespace); err != nil {
+			return err
+		}
+		for _, object := range []client.Object{&admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}} {
+			if err := c.Get(ctx, client.ObjectKey{Name: certs.DefaultConfiguration}, object); err != nil {
+				return err
+			}
+			owners := object.GetOwnerReferences()
+			if len(owners) != 1 || owners[0].Kind != "Namespace" || owners[0].UID != namespace.UID {
+				return fmt.Errorf("%T is owned by %v", object, owners)
+			}
+		}
+		return nil
 	}
 }
 

@@ -42,11 +42,13 @@ type Cluster struct {
 	name       string
 	kubeconfig string
 	// dir is the state folder; empty for an existing cluster.
-	dir      state.Dir
-	spec     supervisor.Spec
-	kubectl  string
-	started  bool
-	external *external
+	dir     state.Dir
+	spec    supervisor.Spec
+	kubectl string
+	started bool
+	// endWithParent tells that it ends with this process.
+	endWithParent bool
+	external      *external
 }
 
 // Name returns $CLUSTER or the default name.

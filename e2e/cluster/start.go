@@ -176,7 +176,7 @@ func launch(ctx context.Context, dir state.Dir, spec supervisor.Spec, o Options)
 	if err != nil {
 		return nil, err
 	}
-	c.started = true
+	c.started, c.endWithParent = true, o.EndWithParent
 	return c, nil
 }
 

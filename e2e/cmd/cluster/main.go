@@ -37,6 +37,7 @@ func commands() []command {
 	return []command{
 		{verb: "up", help: "start the cluster if it does not run, and wait until it works", run: up},
 		{verb: "down", help: "take the cluster down and remove every trace of it", run: down},
+		{verb: "restart", help: "kill every process of the cluster at once and start it again on the same data", run: restart},
 		{verb: "status", help: "tell whether the cluster runs, and its nodes and pods", run: status},
 		{verb: "list", help: "list the clusters on this machine", run: list},
 		{verb: "kubeconfig", help: "print the path of the cluster's kubeconfig", run: kubeconfig},

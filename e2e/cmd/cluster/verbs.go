@@ -46,6 +46,19 @@ func down(ctx context.Context, in invocation) error {
 	return nil
 }
 
+func restart(ctx context.Context, in invocation) error {
+	start := time.Now()
+	c, err := cluster.Open(ctx, in.name)
+	if err != nil {
+		return err
+	}
+	if err := c.Restart(ctx, in.stderr); err != nil {
+		return err
+	}
+	fmt.Fprintf(in.stdout, "cluster %s is up again after %s\n", c.Name(), time.Since(start).Round(100*time.Millisecond))
+	return nil
+}
+
 func status(ctx context.Context, in invocation) error {
 	c, err := cluster.Open(ctx, in.name)
 	if errors.Is(err, cluster.ErrNotRunning) {

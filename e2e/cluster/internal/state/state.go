@@ -116,6 +116,14 @@ func (d Dir) failed() string { return d.Path("failed") }
 // LockFile lies beside the folder: it must outlive the folder's removal.
 func (d Dir) LockFile() string { return d.Root + ".lock" }
 
+// Address is the file with the API server's address on this machine, which
+// stays the same when the cluster is started again.
+func (d Dir) Address() string { return d.Path("address") }
+
+// Data is the folder of the cluster's objects. The cluster has run before where
+// it exists.
+func (d Dir) Data() string { return d.Path("etcd") }
+
 // Cgroup is the path below each cgroup hierarchy that holds the containers.
 func (d Dir) Cgroup() string { return "/sluice/" + d.Name }
 
@@ -220,6 +228,16 @@ func (d Dir) SetReady() error { return WriteFile(d.ready(), []byte("ready\n")) }
 func (d Dir) Ready() bool {
 	_, err := os.Stat(d.ready())
 	return err == nil
+}
+
+// Forget removes what tells how the last start went.
+func (d Dir) Forget() error {
+	for _, path := range []string{d.ready(), d.failed()} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("forget the last start: %w", err)
+		}
+	}
+	return nil
 }
 
 // SetFailed records why the cluster did not come to work.

@@ -23,7 +23,7 @@ func components(dir state.Dir, s Spec) []node.Component {
 		{Name: "etcd", Argv: []string{
 			kubernetes("etcd"),
 			"--name=node",
-			"--data-dir=" + dir.Path("etcd"),
+			"--data-dir=" + dir.Data(),
 			"--listen-client-urls=http://127.0.0.1:2379",
 			"--advertise-client-urls=http://127.0.0.1:2379",
 			"--listen-peer-urls=http://127.0.0.1:2380",

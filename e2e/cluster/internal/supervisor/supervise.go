@@ -4,8 +4,10 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -154,8 +156,12 @@ func (s *supervisor) up(ctx context.Context) error {
 		return err
 	}
 	s.spec = spec
-	if err := issueKeys(s.dir, s.start); err != nil {
-		return err
+	// A cluster that is started again goes on with its keys, as its objects
+	// and whoever holds its kubeconfig expect.
+	if _, err := os.Stat(s.dir.Data()); errors.Is(err, fs.ErrNotExist) {
+		if err := issueKeys(s.dir, s.start); err != nil {
+			return err
+		}
 	}
 	if err := writeConfig(s.dir, spec); err != nil {
 		return err
@@ -169,15 +175,26 @@ func (s *supervisor) up(ctx context.Context) error {
 	return s.settle(ctx)
 }
 
+// address is where the API server was on the host before, or any free port.
+func (s *supervisor) address() string {
+	if before, err := os.ReadFile(s.dir.Address()); err == nil {
+		return string(before)
+	}
+	return "127.0.0.1:0"
+}
+
 // startNode opens the API server's port on the host and starts the node in
 // namespaces of its own.
 func (s *supervisor) startNode(ctx context.Context) error {
 	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := listening.Listen(ctx, "tcp", s.address())
 	if err != nil {
 		return fmt.Errorf("open a local port for the API server: %w", err)
 	}
 	defer listener.Close()
+	if err := state.WriteFile(s.dir.Address(), []byte(listener.Addr().String())); err != nil {
+		return err
+	}
 	file, err := listener.(*net.TCPListener).File()
 	if err != nil {
 		return fmt.Errorf("hand over the API server's port: %w", err)
