@@ -26,13 +26,14 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sluice-dev/sluice/api/testserver"
 )
 
 const (
@@ -44,30 +45,13 @@ const (
 var apiServer *rest.Config
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
 	log.SetLogger(logr.Discard())
 	// The HTTP servers report here that a client refused their certificate, which these tests do on purpose.
 	stdlog.SetOutput(io.Discard)
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: it names the folder with etcd, kube-apiserver and kubectl; `make integration` builds them and sets it")
-		return 1
-	}
-	env := &envtest.Environment{ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute}
-	started, err := env.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
-		}
-	}()
-	apiServer = started
-	return m.Run()
+	os.Exit(testserver.Run(testserver.Options{}, func(s *testserver.Server) int {
+		apiServer = s.Config
+		return m.Run()
+	}))
 }
 
 // world is a namespace with the webhook configurations of one installation, and replicas behind one address.
@@ -247,7 +231,7 @@ func (w *world) start(identity *rest.Config) *replica {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	port := freePort(w.t)
+	port := testserver.FreePort(w.t)
 	server := webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: port, TLSOpts: []func(*tls.Config){source.TLS}})
 	server.Register("/admit", &admission.Webhook{Handler: admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
 		return admission.Allowed("")
@@ -382,24 +366,4 @@ func (b *balancer) forward(in net.Conn) {
 		}()
 	}
 	<-finished
-}
-
-// portsTaken counts what freePort has looked at.
-var portsTaken atomic.Int64
-
-// freePort returns a port outside the range that Linux takes for outgoing connections: one from there is soon somebody's, and tests make many.
-// Processes that test at the same time look at different places.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 20000 + (31*os.Getpid()+int(portsTaken.Add(1)))%10000
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		listener.Close()
-		return port
-	}
-	t.Fatal("no port is free")
-	return 0
 }

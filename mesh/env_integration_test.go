@@ -18,15 +18,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
@@ -44,28 +43,13 @@ var world struct {
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set, so there is no kube-apiserver to test against; run `make integration`")
-		os.Exit(1)
-	}
-	os.Exit(run(m))
+	os.Exit(testserver.Run(testserver.Options{}, func(s *testserver.Server) int { return run(m, s) }))
 }
 
-func run(m *testing.M) int {
-	env := &envtest.Environment{}
-	config, err := env.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "start the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stop the API server:", err)
-		}
-	}()
+func run(m *testing.M, s *testserver.Server) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	if err := connect(ctx, config); err != nil {
+	if err := connect(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "prepare the tests:", err)
 		return 1
 	}
@@ -73,24 +57,20 @@ func run(m *testing.M) int {
 }
 
 // connect makes the clients, and installs Gateway API once it was seen what the router says without it.
-func connect(ctx context.Context, config *rest.Config) error {
-	world.config = config
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return err
-	}
+func connect(ctx context.Context, s *testserver.Server) error {
+	world.config = s.Config
 	var err error
-	if world.admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+	if world.admin, err = s.Client(); err != nil {
 		return err
 	}
-	counted := rest.CopyConfig(config)
+	counted := rest.CopyConfig(s.Config)
 	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return countWrites{next} })
-	store, err := cache.New(counted, cache.Options{Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields()})
+	store, err := cache.New(counted, cache.Options{Scheme: s.Scheme, DefaultTransform: cache.TransformStripManagedFields()})
 	if err != nil {
 		return err
 	}
 	go func() { _ = store.Start(ctx) }()
-	if world.cached, err = client.New(counted, client.Options{Scheme: scheme, Cache: &client.CacheOptions{Reader: store, Unstructured: true}}); err != nil {
+	if world.cached, err = client.New(counted, client.Options{Scheme: s.Scheme, Cache: &client.CacheOptions{Reader: store, Unstructured: true}}); err != nil {
 		return err
 	}
 	if err := withoutGatewayAPI(ctx); err != nil {
@@ -101,7 +81,7 @@ func connect(ctx context.Context, config *rest.Config) error {
 		return fmt.Errorf("find the module of Gateway API: %w", err)
 	}
 	crds := filepath.Join(strings.TrimSpace(string(module)), "config", "crd", "standard")
-	_, err = envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true})
+	_, err = envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true})
 	return err
 }
 

@@ -21,16 +21,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
 	"github.com/sluice-dev/sluice/reconciler/revision"
@@ -47,42 +46,16 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set, so there is no kube-apiserver to test against; run `make integration`")
-		os.Exit(1)
-	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
 	ctrl.SetLogger(zap.New(zap.UseDevMode(true), zap.WriteTo(os.Stderr)))
-	env := &envtest.Environment{
-		CRDDirectoryPaths: []string{"../manifests/base/crds"}, ErrorIfCRDPathMissing: true,
-		// Other packages may be tested on the same two cores.
-		ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience,
-	}
-	cfg, err := env.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "start the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stop the API server:", err)
-		}
-	}()
-	shared.config, shared.scheme = cfg, runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
-		if err := add(shared.scheme); err != nil {
+	os.Exit(testserver.Run(testserver.Options{CRDs: []string{"../manifests/base/crds"}}, func(s *testserver.Server) int {
+		var err error
+		if shared.admin, err = s.Client(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-	}
-	if shared.admin, err = client.New(cfg, client.Options{Scheme: shared.scheme}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+		shared.config, shared.scheme = s.Config, s.Scheme
+		return m.Run()
+	}))
 }
 
 // stage is a namespace with an application, the controllers of Kubernetes that concern it, and Sluice, which can be stopped and started.

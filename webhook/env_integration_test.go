@@ -21,8 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -36,6 +34,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/analysis/query/promql"
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
 )
@@ -58,38 +57,16 @@ var world struct {
 }
 
 func TestMain(m *testing.M) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run `make integration`, which builds an API server for them")
-		os.Exit(1)
-	}
 	logf.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
-	os.Exit(run(m))
+	base := filepath.Join("..", "manifests", "base")
+	options := testserver.Options{CRDs: []string{filepath.Join(base, "crds")}, Webhooks: []string{filepath.Join(base, "webhook")}}
+	os.Exit(testserver.Run(options, func(s *testserver.Server) int { return run(m, s) }))
 }
 
-func run(m *testing.M) int {
-	world.scheme = runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(world.scheme))
-	utilruntime.Must(v1beta1.AddToScheme(world.scheme))
-	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "manifests", "base", "crds")},
-		ErrorIfCRDPathMissing: true,
-		// The default is too short for a machine that builds at the same time.
-		ControlPlaneStartTimeout: 3 * time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
-		WebhookInstallOptions:    envtest.WebhookInstallOptions{Paths: []string{filepath.Join("..", "manifests", "base", "webhook")}},
-	}
-	config, err := env.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "start the API server:", err)
-		return 1
-	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stop the API server:", err)
-		}
-	}()
-	world.kubeconfig = filepath.Join(env.WebhookInstallOptions.LocalServingCertDir, "kubeconfig")
-	if err := os.WriteFile(world.kubeconfig, env.KubeConfig, 0o600); err != nil {
+func run(m *testing.M, s *testserver.Server) int {
+	world.scheme = s.Scheme
+	world.kubeconfig = filepath.Join(s.Directory, "kubeconfig")
+	if err := os.WriteFile(world.kubeconfig, s.KubeConfig, 0o600); err != nil {
 		fmt.Fprintln(os.Stderr, "write the kubeconfig:", err)
 		return 1
 	}
@@ -99,7 +76,7 @@ func run(m *testing.M) int {
 		cancel()
 		<-stopped
 	}()
-	if err := serve(ctx, config, env.WebhookInstallOptions, stopped); err != nil {
+	if err := serve(ctx, s.Config, s.WebhookInstallOptions, stopped); err != nil {
 		fmt.Fprintln(os.Stderr, "serve the webhook:", err)
 		return 1
 	}

@@ -14,49 +14,32 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/internal/contradiction"
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
 const callTimeout = 20 * time.Second
 
-// startServer runs an API server with the shipped CRDs and returns a client to it that refuses unknown fields.
-func startServer(t *testing.T) client.Client {
-	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("KUBEBUILDER_ASSETS is not set, so there is no kube-apiserver to test against; run these tests with `make integration`")
-	}
-	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{"../../manifests/base/crds"},
-		ErrorIfCRDPathMissing: true,
-	}
-	cfg, err := env.Start()
-	if err != nil {
-		t.Fatalf("starting the API server with the CRDs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := env.Stop(); err != nil {
-			t.Errorf("stopping the API server: %v", err)
-		}
-	})
-	scheme := runtime.NewScheme()
-	if err := v1beta1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(cfg, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client.WithFieldValidation(c, metav1.FieldValidationStrict)
+// server has the shipped CRDs.
+var server *testserver.Server
+
+func TestMain(m *testing.M) {
+	os.Exit(testserver.Run(testserver.Options{CRDs: []string{"../../manifests/base/crds"}}, func(s *testserver.Server) int {
+		server = s
+		return m.Run()
+	}))
 }
 
 func TestCRDs(t *testing.T) {
-	c := startServer(t)
+	direct, err := server.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.WithFieldValidation(direct, metav1.FieldValidationStrict)
 	t.Run("accept", func(t *testing.T) { acceptCorpus(t, c) })
 	t.Run("refuse", func(t *testing.T) { refuseContradictions(t, c) })
 	t.Run("refuse as Flagger does", func(t *testing.T) { refuseAlike(t, c) })

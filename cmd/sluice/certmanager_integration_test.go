@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/certs"
 )
 
@@ -325,7 +326,7 @@ func TestMountedCertificateNeedsNoRightOnSecrets(t *testing.T) {
 	c := typedClient(t)
 	objects := installComposed(t, c)
 	dir := t.TempDir()
-	health, webhook := freePort(t), freePort(t)
+	health, webhook := testserver.FreePort(t), testserver.FreePort(t)
 	args := append(slices.Clone(find[appsv1.Deployment](t, objects, "Deployment", "sluice").Spec.Template.Spec.Containers[0].Args),
 		"-kubeconfig="+serviceAccount(t), "-own-namespace="+ownNamespace, "-certs-dir="+dir, "-drain=0", "-port=0",
 		fmt.Sprintf("-health-port=%d", health), fmt.Sprintf("-webhook-port=%d", webhook))

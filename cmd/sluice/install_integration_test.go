@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -29,39 +28,23 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluice-dev/sluice/api/testserver"
 )
 
-// environment is started once for all tests, apiServer is how its administrator reaches it.
+// server is started once for all tests, apiServer is how its administrator reaches it.
 var (
-	environment *envtest.Environment
-	apiServer   *rest.Config
+	server    *testserver.Server
+	apiServer *rest.Config
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(withAPIServer(m.Run))
-}
-
-func withAPIServer(run func() int) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: run these tests with make integration")
-		return 1
-	}
 	log.SetLogger(logr.Discard())
-	environment = &envtest.Environment{}
-	cfg, err := environment.Start()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "starting the API server: %v\n", err)
-		return 1
-	}
-	apiServer = cfg
-	status := run()
-	if err := environment.Stop(); err != nil {
-		fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
-		return 1
-	}
-	return status
+	os.Exit(testserver.Run(testserver.Options{}, func(s *testserver.Server) int {
+		server, apiServer = s, s.Config
+		return m.Run()
+	}))
 }
 
 // warnings collects what the API server warns of.

@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/certs"
 )
@@ -105,21 +106,11 @@ func launch(t *testing.T, args ...string) *process {
 // startController starts a replica on free ports.
 func startController(t *testing.T, kubeconfig string) *process {
 	t.Helper()
-	health, port, webhook := freePort(t), freePort(t), freePort(t)
+	health, port, webhook := testserver.FreePort(t), testserver.FreePort(t), testserver.FreePort(t)
 	p := launch(t, "controller", "-kubeconfig="+kubeconfig, "-own-namespace="+ownNamespace, "-mesh-provider=kubernetes", "-drain=2s", "-certs-settle=1s",
 		fmt.Sprintf("-health-port=%d", health), fmt.Sprintf("-port=%d", port), fmt.Sprintf("-webhook-port=%d", webhook))
 	p.health, p.port, p.webhook = health, port, webhook
 	return p
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // get asks the process and returns the body of a 200.
@@ -170,7 +161,7 @@ func (p *process) end(within time.Duration) int {
 // serviceAccount writes a kubeconfig for the shipped service account.
 func serviceAccount(t *testing.T) string {
 	t.Helper()
-	user, err := environment.AddUser(envtest.User{
+	user, err := server.AddUser(envtest.User{
 		Name:   "system:serviceaccount:" + ownNamespace + ":sluice",
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + ownNamespace, "system:authenticated"},
 	}, nil)
