@@ -72,6 +72,10 @@ type RolloutStatus struct {
 	//
 	// +optional
 	NextCheckAt *metav1.MicroTime `json:"nextCheckAt,omitempty"`
+	// Fenced is the fence that keeps users off the canary, while it stands.
+	//
+	// +optional
+	Fenced *FencedStatus `json:"fenced,omitempty"`
 	// UnreadySince is when a workload that must be ready was last seen not to be; the progress deadline counts from it.
 	//
 	// +optional
@@ -81,4 +85,22 @@ type RolloutStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
+}
+
+// FencedStatus is a fence as the reconciler waits for the change behind it.
+type FencedStatus struct {
+	// Cause and At are those of the Fence, which they identify.
+	Cause string `json:"cause"`
+	// +optional
+	At metav1.MicroTime `json:"at,omitzero"`
+	// Since is when the reconciler first saw the fence, by its own clock: the clocks of replicas need not agree.
+	Since metav1.MicroTime `json:"since"`
+	// Revision of the target before the change, as a digest.
+	//
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// Over tells that the change has landed or is no longer waited for; the fence is taken off the route with the next write.
+	//
+	// +optional
+	Over bool `json:"over,omitempty"`
 }

@@ -36,7 +36,13 @@ func (w *world) reconcile() {
 		if !w.write() {
 			return
 		}
+		w.interfere()
 		act(plan)
+		if w.conflict {
+			// What follows waits for a new decision, as in the reconciler.
+			w.conflict, w.dirty = false, true
+			return
+		}
 	}
 }
 
@@ -55,8 +61,8 @@ func (w *world) write() bool {
 }
 
 func (w *world) doSnapshots(p Plan) {
-	if p.Store && w.target.exists && !w.stored[w.target.template] {
-		w.stored[w.target.template], w.dirty = true, true
+	if p.Store && w.target.exists && !w.stored[w.liveDigest()] {
+		w.stored[w.liveDigest()], w.dirty = true, true
 	}
 	if p.MarkBaseline != "" && w.stored[p.MarkBaseline] && w.baseline != p.MarkBaseline {
 		w.baseline, w.dirty = p.MarkBaseline, true
@@ -102,11 +108,28 @@ func (w *world) doRoute(p Plan) {
 	if p.Route == nil {
 		return
 	}
+	if p.Route.Version != w.routeVersion() {
+		w.conflict = true
+		return
+	}
 	if p.Route.Primary+p.Route.Canary != 100 {
 		w.violate("P3: weights %d and %d do not sum to 100", p.Route.Primary, p.Route.Canary)
 	}
-	if n := len(w.routes); n == 0 || w.routes[n-1].canary != p.Route.Canary || w.routes[n-1].viaApex != p.Route.ViaApex {
-		w.routes = append(w.routes, split{at: w.now, canary: p.Route.Canary, viaApex: p.Route.ViaApex})
+	var last split
+	if n := len(w.routes); n > 0 {
+		last = w.routes[n-1]
+	}
+	if last.fence != nil && !p.Route.KeepFence && last.canary == p.Route.Canary && last.viaApex == p.Route.ViaApex {
+		// Metadata alone: a provider has nothing to accept.
+		w.routes[len(w.routes)-1].fence, w.dirty = nil, true
+		return
+	}
+	if last.at.IsZero() || last.canary != p.Route.Canary || last.viaApex != p.Route.ViaApex {
+		next := split{at: w.now, canary: p.Route.Canary, viaApex: p.Route.ViaApex}
+		if p.Route.KeepFence {
+			next.fence = last.fence
+		}
+		w.routes = append(w.routes, next)
 		if p.Route.ViaApex {
 			w.logf("route: to the apex Service")
 		} else {
@@ -128,8 +151,8 @@ func (w *world) doTarget(p Plan) {
 		w.target.replicas, w.dirty = int(*t.Replicas), true
 		w.logf("target: scaled to %d", *t.Replicas)
 	}
-	if t.Restore != "" && w.target.template != t.Restore {
-		w.target.template, w.dirty = t.Restore, true
+	if t.Restore != "" && w.target.template != templateIn(t.Restore) {
+		w.target.template, w.dirty = templateIn(t.Restore), true
 	}
 }
 

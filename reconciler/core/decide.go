@@ -37,6 +37,8 @@ var ladder = []rule{
 	{"snapshot lost", snapshotLost},
 	// A newer change must not reach users through the older one's open route, whatever stage that is in, suspended or not.
 	{"fence", fence},
+	// What is about to change must not reach users either; nothing moves on before it has changed.
+	{"fenced", fenced},
 	// A suspended Canary keeps what is in force.
 	{"suspended", suspended},
 	// Until a first good revision serves as primary there is nothing to compare a change with.
@@ -50,6 +52,7 @@ var ladder = []rule{
 // Decide returns what follows from what was observed. It is a pure function.
 func Decide(in Observed) Plan {
 	d := newDecision(in)
+	d.observeFence()
 	for _, r := range ladder {
 		if r.apply(d) {
 			d.ruleName(r.name)
@@ -66,6 +69,8 @@ type decision struct {
 	spec *v1beta1.CanarySpec
 	st   *v1beta1.CanaryStatus
 	plan Plan
+	// fence stands on the route: the canary's share may only shrink.
+	fence bool
 	// ready is the Ready condition that the decision arrives at.
 	ready v1beta1.Condition
 }

@@ -2,9 +2,11 @@ package core
 
 import (
 	"flag"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,14 +201,22 @@ func TestSchedules(t *testing.T) {
 	}
 	phases := map[v1beta1.CanaryPhase]int{}
 	stages := map[v1beta1.Stage]int{}
+	told := map[string]int{}
 	for s := from; s <= to; s++ {
 		w := schedule(s, phases, stages)
+		story := w.story()
+		for _, what := range []string{"is about to change", "to change again", "did not change within", "was overtaken by"} {
+			told[what] += strings.Count(story, what)
+		}
 		if len(w.violations) > 0 || *seed != 0 {
 			t.Errorf("seed %d: %v\n%s", s, w.violations, w.story())
 			return
 		}
 	}
-	t.Logf("%d schedules; phases %v; stages %v", *seeds, phases, stages)
+	t.Logf("%d schedules; phases %v; stages %v; told %v", *seeds, phases, stages, told)
+	if *seed == 0 && len(told) < 4 || slices.Contains(slices.Collect(maps.Values(told)), 0) {
+		t.Errorf("the schedules do not reach every end of a fence: %v", told)
+	}
 	if *seed == 0 && (phases[v1beta1.PhaseSucceeded] == 0 || phases[v1beta1.PhaseFailed] == 0 || stages[v1beta1.StageFencing] == 0) {
 		t.Error("the schedules do not reach success, failure and fencing: the model is hollow")
 	}
@@ -216,6 +226,7 @@ func schedule(s uint64, phases map[v1beta1.CanaryPhase]int, stages map[v1beta1.S
 	r := rand.New(rand.NewPCG(s, 1))
 	w := newWorld(progressive())
 	w.stored["v1"], w.baseline = true, "v1"
+	w.mounted, w.random = r.IntN(2) == 0, r
 	w.verdict = func(c Check) v1beta1.Verdict {
 		// The same question gets the same answer, so that asking twice cannot help.
 		h := uint64(0)
@@ -238,12 +249,12 @@ func schedule(s uint64, phases map[v1beta1.CanaryPhase]int, stages map[v1beta1.S
 		}
 	}
 	w.logf("the noise stops")
-	w.canary.Spec.Suspend, w.writes, w.dirty = false, -1, true
+	w.canary.Spec.Suspend, w.writes, w.dirty, w.random = false, -1, true, nil
 	w.verdict = func(Check) v1beta1.Verdict { return v1beta1.VerdictPass }
 	settled := w.until(5*time.Minute, func() bool {
 		st := w.canary.Status
 		return st.Rollout == nil && st.Phase != v1beta1.PhaseInitializing && w.primary.exists &&
-			(w.target.template == w.promoted || w.target.template == st.FailedRevision)
+			(w.liveDigest() == w.promoted || w.liveDigest() == st.FailedRevision)
 	})
 	if !settled {
 		w.violate("P5: not settled; phase %s, rollout %+v, target %+v", w.canary.Status.Phase, w.canary.Status.Rollout, w.target)

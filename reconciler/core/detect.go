@@ -64,12 +64,17 @@ func (d *decision) idle() {
 // begin starts a rollout of the live revision.
 func (d *decision) begin(live *Revision) {
 	replicas := d.in.Target.Replicas
-	if replicas == 0 && d.ro() != nil {
-		// The change that this one overtakes was fenced off, and the target with it.
-		replicas = d.ro().Replicas
+	var standing *v1beta1.FencedStatus
+	if old := d.ro(); old != nil {
+		standing = old.Fenced
+		if replicas == 0 {
+			// The change that this one overtakes was fenced off, and the target with it.
+			replicas = old.Replicas
+		}
 	}
 	d.st.Rollout = &v1beta1.RolloutStatus{
 		Replicas:   replicas,
+		Fenced:     standing,
 		Afresh:     !maps.Equal(live.Configs, d.in.Canary.Status.TrackedConfigs),
 		ID:         live.Digest + "-" + strconv.FormatInt(d.in.Now.UnixMilli(), 36),
 		Revision:   live.Digest,

@@ -9,7 +9,8 @@ import (
 )
 
 // promote rolls the primary to the snapshot of the revision that was analysed, never to what the target is now. Users stay split as they are
-// until the primary has its full capacity; if the target was changed behind a closed gate they leave it as far as the primary can take them.
+// until the primary has its full capacity; if the target or a config was changed they leave the canary as far as the primary can take them: pods may
+// read a config anew at any time.
 func promote(d *decision) v1beta1.Stage {
 	const here = v1beta1.StagePromoting
 	ro := d.ro()
@@ -22,7 +23,8 @@ func promote(d *decision) v1beta1.Stage {
 		// The number that the user wrote for the target, or that it was scaled up to, is what the primary is to have.
 		d.plan.Primary.Replicas, d.plan.Primary.Enforce = d.in.Target.Replicas, true
 	}
-	if d.in.Services.CanaryReady == 0 || d.in.Services.CanaryOther > 0 {
+	overtaken := d.in.Live != nil && d.in.Live.Digest != ro.Revision
+	if d.in.Services.CanaryReady == 0 || d.in.Services.CanaryOther > 0 || overtaken {
 		d.putInForce(d.returnWeight())
 	}
 	ready := d.primaryServes(ro.Revision)

@@ -10,8 +10,12 @@ import (
 
 // This file holds what is known and wanted of traffic: which weight is in force, whether the world has followed, and how much may move.
 
-// putInForce plans the split whose canary share is weight, and notes in status that it is the one in force. A new weight is not converged.
+// putInForce plans the split whose canary share is weight, and notes in status that it is the one in force. A new weight is not converged. Behind a
+// fence the share is what the primary cannot take, at most, whoever asks for more.
 func (d *decision) putInForce(weight int32) {
+	if d.fence {
+		weight = min(weight, d.returnWeight())
+	}
 	if d.st.CanaryWeight != weight {
 		d.st.CanaryWeight = weight
 		if d.ro() != nil {
@@ -19,7 +23,7 @@ func (d *decision) putInForce(weight int32) {
 		}
 	}
 	if d.in.Traffic.Weighted {
-		d.plan.Route = &RouteIntent{Primary: 100 - int(weight), Canary: int(weight), Version: d.in.Route.Version}
+		d.plan.Route = &RouteIntent{Primary: 100 - int(weight), Canary: int(weight), KeepFence: d.fence, Version: d.in.Route.Version}
 	}
 }
 

@@ -25,9 +25,11 @@ const (
 )
 
 type pod struct {
-	revision string
-	readyAt  time.Time
-	lost     bool
+	// revision is the template that the pod runs, or of a primary's pod the whole revision; config is what it has read of the config, and syncAt
+	// when it reads that anew, zero for never.
+	revision, config string
+	readyAt, syncAt  time.Time
+	lost             bool
 }
 
 type workload struct {
@@ -42,6 +44,7 @@ type split struct {
 	at      time.Time
 	canary  int
 	viaApex bool
+	fence   *v1beta1.Fence
 }
 
 type world struct {
@@ -73,6 +76,7 @@ type world struct {
 	gateless bool
 	// strict tells that nothing is broken on purpose, so that each side that has users must have ready pods.
 	strict bool
+	configs
 	// leaving asks Sluice to give the application back, given tells that it has.
 	leaving, given bool
 }
@@ -145,7 +149,7 @@ func (w *world) run(wl *workload, roll bool) {
 			}
 		}
 		for ; have < wl.replicas; have++ {
-			wl.pods = append(wl.pods, pod{revision: wl.template, readyAt: w.now.Add(podReady)})
+			wl.pods = append(wl.pods, pod{revision: wl.template, config: w.config, readyAt: w.now.Add(podReady)})
 		}
 	}
 	for len(wl.pods) > wl.replicas && (wl.replicas == 0 || w.ready(wl, wl.template) >= wl.replicas || !roll) {
@@ -172,7 +176,7 @@ func (w *world) observe() Observed {
 	}
 	in.Primary.Revision = w.primary.template
 	if w.target.exists {
-		in.Live = &Revision{Digest: w.target.template, Template: w.target.template, Replicas: int32(w.target.replicas)}
+		in.Live = &Revision{Digest: w.liveDigest(), Template: w.target.template, Replicas: int32(w.target.replicas)}
 		in.Target.Template = w.target.template
 		// It costs a read, so it is asked for in the one stage that needs it.
 		ro := w.canary.Status.Rollout
@@ -181,7 +185,7 @@ func (w *world) observe() Observed {
 		}
 	}
 	if w.promoted != "" {
-		in.Promoted = &Revision{Digest: w.promoted, Template: w.promoted, Replicas: 2}
+		in.Promoted = &Revision{Digest: w.promoted, Template: templateIn(w.promoted), Replicas: 2}
 	}
 	if w.baseline != "" {
 		in.Baseline = &Revision{Digest: w.baseline, Template: w.baseline, Replicas: 2}
@@ -199,7 +203,9 @@ func (w *world) observe() Observed {
 	}
 	if n := len(w.routes); n > 0 {
 		r := w.routes[n-1]
-		in.Route = Route{Exists: true, Canary: r.canary, Primary: 100 - r.canary, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.viaApex}
+		in.Route = Route{
+			Exists: true, Canary: r.canary, Primary: 100 - r.canary, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.viaApex, Fence: r.fence, Version: w.routeVersion(),
+		}
 		if w.gateless {
 			in.Route.Accepted, in.Route.Problem = false, "no gateway has answered"
 		}
@@ -233,6 +239,7 @@ func count(pods []pod, revision string) int {
 func (w *world) step() {
 	before := fmt.Sprint(w.target.pods, w.primary.pods, w.ready(&w.target, ""), w.ready(&w.primary, ""))
 	w.now = w.now.Add(tick)
+	w.moveConfigs()
 	w.run(&w.target, !w.target.held)
 	w.run(&w.primary, true)
 	woken := !w.wakeAt.IsZero() && !w.now.Before(w.wakeAt)
@@ -298,10 +305,12 @@ func (w *world) check() {
 			if p.readyAt.After(w.now) || p.lost || (w.pin != "" && p.revision != w.pin) {
 				continue
 			}
-			if _, seen := w.first[p.revision]; !seen {
-				w.first[p.revision] = weight
-				if steps := w.canary.Spec.Analysis.Steps(); len(steps) > 0 && weight != steps[0] && p.revision != w.promoted {
-					w.violate("P1: revision %s gets its first users at weight %d", p.revision, weight)
+			w.checkContent(s, p)
+			served := join(p.revision, p.config)
+			if _, seen := w.first[served]; !seen {
+				w.first[served] = weight
+				if steps := w.canary.Spec.Analysis.Steps(); len(steps) > 0 && weight != steps[0] && served != w.promoted && !w.excused(s) {
+					w.violate("P1: revision %s gets its first users at weight %d", served, weight)
 				}
 			}
 		}
@@ -328,7 +337,7 @@ func (w *world) phase(p v1beta1.CanaryPhase) func() bool {
 
 // noise does something that users and clusters do.
 func (w *world) noise(r *rand.Rand, revisions []string) {
-	switch r.IntN(9) {
+	switch r.IntN(11) {
 	case 0, 1, 2:
 		w.push(revisions[r.IntN(len(revisions))])
 	case 3:
@@ -350,5 +359,12 @@ func (w *world) noise(r *rand.Rand, revisions []string) {
 		w.canary.Generation++
 		w.dirty = true
 		w.logf("user: suspend %v", w.canary.Spec.Suspend)
+	case 9, 10:
+		// The config goes back and forth between two contents, which is the hardest case.
+		delay := time.Duration(r.IntN(30)) * tick
+		if r.IntN(4) == 0 {
+			delay = never
+		}
+		w.changeConfig(contents[r.IntN(len(contents))], delay)
 	}
 }
