@@ -63,7 +63,7 @@ func (r *Reconciler) returnTarget(ctx context.Context, w *world) error {
 	}
 	next := w.target.DeepCopy()
 	label(next, "")
-	if err := releaseHold(next); err != nil {
+	if err := revision.Release(next); err != nil {
 		return err
 	}
 	if _, err := r.patch(ctx, w.target, next); err != nil {

@@ -7,7 +7,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
-	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
@@ -19,18 +18,19 @@ func (r *Reconciler) applyTarget(ctx context.Context, w *world, plan core.Plan) 
 		return nil
 	}
 	next := w.target.DeepCopy()
-	if intent.Replicas != nil {
-		if err := unstructured.SetNestedField(next.Object, int64(*intent.Replicas), "spec", "replicas"); err != nil {
-			return fmt.Errorf("spec.replicas: %w", err)
-		}
-	}
 	if intent.Restore != "" && w.observed.Target.Template != restored(w.snapshots, intent.Restore) {
 		if err := restoreTemplate(next, w.snapshots, intent.Restore); err != nil {
 			return err
 		}
 	}
+	if intent.Replicas != nil {
+		// After the template, which may be what scales.
+		if err := w.kind.scale(next, *intent.Replicas); err != nil {
+			return err
+		}
+	}
 	if intent.Release {
-		if err := releaseHold(next); err != nil {
+		if err := revision.Release(next); err != nil {
 			return err
 		}
 	}
@@ -61,33 +61,6 @@ func restoreTemplate(target *unstructured.Unstructured, snapshots []revision.Sto
 	}
 	if err := unstructured.SetNestedMap(target.Object, template, "spec", "template"); err != nil {
 		return fmt.Errorf("spec.template: %w", err)
-	}
-	return nil
-}
-
-// releaseHold takes Sluice's hold off and sets spec.paused to what it was before. Without a hold a pause is the user's own and stays.
-func releaseHold(target *unstructured.Unstructured) error {
-	annotations := target.GetAnnotations()
-	value, held := annotations[v1beta1.AnnotationHold]
-	if !held {
-		return nil
-	}
-	hold, err := v1beta1.ParseHold(value)
-	if err != nil {
-		// Nobody knows any more what it was; a workload that stays paused for ever is the worse guess.
-		hold = v1beta1.Hold{}
-	}
-	delete(annotations, v1beta1.AnnotationHold)
-	if len(annotations) == 0 {
-		annotations = nil
-	}
-	target.SetAnnotations(annotations)
-	if !hold.Paused {
-		unstructured.RemoveNestedField(target.Object, "spec", "paused")
-		return nil
-	}
-	if err := unstructured.SetNestedField(target.Object, true, "spec", "paused"); err != nil {
-		return fmt.Errorf("spec.paused: %w", err)
 	}
 	return nil
 }

@@ -52,7 +52,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		Named("canary").
 		// A status is written by nobody but this controller, which knows what it wrote.
 		For(&v1beta1.Canary{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(deployment(), handler.EnqueueRequestsFromMapFunc(r.forWorkload), changed).
+		Watches(empty(deployments{}), handler.EnqueueRequestsFromMapFunc(r.forWorkload), changed).
+		Watches(empty(daemonSets{}), handler.EnqueueRequestsFromMapFunc(r.forWorkload), changed).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.forOwned), changed).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.forOwned), changed).
 		Watches(&appsv1.ControllerRevision{}, handler.EnqueueRequestsFromMapFunc(r.forSnapshot), changed).

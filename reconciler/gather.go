@@ -20,6 +20,8 @@ type world struct {
 	canary   *v1beta1.Canary
 	observed core.Observed
 
+	// kind reads and writes what the target is.
+	kind adapter
 	// target and primary are nil while they do not exist.
 	target, primary *unstructured.Unstructured
 	// label tells target and primary apart; empty while it is unknown.

@@ -3,7 +3,6 @@ package reconciler
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -30,7 +29,7 @@ func (r *Reconciler) gatherServices(ctx context.Context, w *world) error {
 	o := &w.observed.Services
 	o.Apex = side(w.apex, w.label)
 	if w.canaryService != nil {
-		o.PinnedHash = w.canaryService.Spec.Selector[revision.PodHashLabel]
+		o.PinnedHash = w.canaryService.Spec.Selector[w.kind.hashLabel()]
 	}
 	o.Ready = w.servicesReady()
 	return r.countEndpoints(ctx, w)
@@ -90,18 +89,18 @@ func (w *world) servicesReady() bool {
 // countEndpoints counts the ready pods behind each Service by the workload and revision that they belong to.
 func (r *Reconciler) countEndpoints(ctx context.Context, w *world) error {
 	o := &w.observed.Services
-	primary := podsOf(w.canary.PrimaryName(), "")
+	primary := w.kind.pods(w.canary.PrimaryName(), "")
 	hash := w.observed.LivePodHash
 	if ro := w.canary.Status.Rollout; ro != nil && ro.PodHash != "" {
 		hash = ro.PodHash
 	}
-	canary := func(string) bool { return false }
+	canary := func(string, string) bool { return false }
 	if hash != "" {
-		canary = podsOf(w.canary.Spec.TargetRef.Name, hash)
+		canary = w.kind.pods(w.canary.Spec.TargetRef.Name, hash)
 	}
 	for _, s := range []struct {
 		service   *corev1.Service
-		match     func(string) bool
+		match     func(pod, pinned string) bool
 		in, other *int32
 	}{
 		{w.primaryService, primary, &o.PrimaryReady, new(int32)},
@@ -115,8 +114,8 @@ func (r *Reconciler) countEndpoints(ctx context.Context, w *world) error {
 		if err != nil {
 			return err
 		}
-		for pod := range pods {
-			if s.match(pod) {
+		for pod, pinned := range pods {
+			if s.match(pod, pinned) {
 				*s.in++
 			} else {
 				*s.other++
@@ -126,14 +125,15 @@ func (r *Reconciler) countEndpoints(ctx context.Context, w *world) error {
 	return nil
 }
 
-// readyPods returns the names of the pods that are ready behind a Service. With two address families a pod has two endpoints.
-func (r *Reconciler) readyPods(ctx context.Context, s *corev1.Service) (map[string]bool, error) {
+// readyPods returns the pods that are ready behind a Service, by name, each with the hash that the Service was pinned to when they were listed.
+// With two address families a pod has two endpoints.
+func (r *Reconciler) readyPods(ctx context.Context, s *corev1.Service) (map[string]string, error) {
 	slices := &discoveryv1.EndpointSliceList{}
 	err := r.Client.List(ctx, slices, client.InNamespace(s.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: s.Name})
 	if err != nil {
 		return nil, fmt.Errorf("list the endpoints of Service %s: %w", s.Name, err)
 	}
-	pods := map[string]bool{}
+	pods := map[string]string{}
 	for _, slice := range slices.Items {
 		for _, e := range slice.Endpoints {
 			if e.Conditions.Ready != nil && !*e.Conditions.Ready {
@@ -141,41 +141,17 @@ func (r *Reconciler) readyPods(ctx context.Context, s *corev1.Service) (map[stri
 			}
 			switch {
 			case e.TargetRef != nil:
-				pods[e.TargetRef.Name] = true
+				pinned := slice.Labels[labelPinned]
+				if other, listed := pods[e.TargetRef.Name]; listed && other != pinned {
+					// One of the two slices is behind.
+					pinned = ""
+				}
+				pods[e.TargetRef.Name] = pinned
 			case len(e.Addresses) > 0:
 				// An endpoint that is no pod belongs to neither workload.
-				pods["address "+e.Addresses[0]] = true
+				pods["address "+e.Addresses[0]] = ""
 			}
 		}
 	}
 	return pods, nil
-}
-
-// Lengths of the names that Kubernetes generates for pods: what is cut to maxBase, then random characters.
-const (
-	maxBase    = 58
-	randomTail = 5
-)
-
-// podsOf returns whether a pod's name is one that a Deployment's ReplicaSet gives: <deployment>-<hash>-<random>. An empty hash accepts any,
-// which works because no hash contains a dash, so that the pods of "web" are not taken for those of "web-primary".
-func podsOf(deployment, hash string) func(pod string) bool {
-	if hash != "" {
-		base := deployment + "-" + hash + "-"
-		base = base[:min(len(base), maxBase)]
-		return func(pod string) bool {
-			return len(pod) == len(base)+randomTail && strings.HasPrefix(pod, base)
-		}
-	}
-	return func(pod string) bool {
-		if len(deployment) >= maxBase {
-			return len(pod) == maxBase+randomTail && strings.HasPrefix(pod, deployment[:maxBase])
-		}
-		rest, ok := strings.CutPrefix(pod, deployment+"-")
-		set, random, dash := strings.Cut(rest, "-")
-		if !dash {
-			return ok && set != "" && len(pod) == maxBase+randomTail
-		}
-		return ok && set != "" && len(random) == randomTail
-	}
 }

@@ -2,8 +2,8 @@ package reconciler
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -16,46 +16,51 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
-// deploymentKind is the kind of target that this version rolls out, and of its primary.
-var deploymentKind = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
-
-// deployment returns an empty object to read a Deployment into. Workloads stay unstructured: fields of a newer Kubernetes must survive being
-// read, compared and rendered.
-func deployment() *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(deploymentKind)
-	return u
-}
-
 // gatherWorkloads observes target and primary.
 func (r *Reconciler) gatherWorkloads(ctx context.Context, w *world) error {
 	ref, ns := w.canary.Spec.TargetRef, w.canary.Namespace
-	if ref.Kind != deploymentKind.Kind {
-		w.problem(true, "TargetUnsupported", "spec.targetRef.kind: %s is not available in this version; use Deployment", ref.Kind)
+	kind, known := adapters[ref.Kind]
+	if !known {
+		w.problem(true, "TargetUnsupported", "spec.targetRef.kind: %s is not available in this version; use %s", ref.Kind, strings.Join(adaptable(), " or "))
+		// Nothing is decided on it; what there is of Services is described as that of a Deployment.
+		w.kind = deployments{}
 		return nil
 	}
+	w.kind = kind
 	var err error
-	if w.target, err = find(ctx, r, client.ObjectKey{Namespace: ns, Name: ref.Name}, deployment()); err != nil {
+	if w.target, err = find(ctx, r, client.ObjectKey{Namespace: ns, Name: ref.Name}, empty(kind)); err != nil {
 		return err
 	}
-	if w.primary, err = find(ctx, r, client.ObjectKey{Namespace: ns, Name: w.canary.PrimaryName()}, deployment()); err != nil {
+	if w.primary, err = find(ctx, r, client.ObjectKey{Namespace: ns, Name: w.canary.PrimaryName()}, empty(kind)); err != nil {
 		return err
 	}
 	if w.target != nil {
-		w.observed.Target = observeWorkload(w.target)
+		w.observed.Target = observeWorkload(kind, w.target)
+		w.reportObstacles()
 		if err := r.describeTarget(w); err != nil {
 			return err
 		}
 	}
 	if w.primary != nil {
 		if by, ok := foreign(w.primary, w.canary); ok {
-			w.problem(true, "PrimaryConflict", "Deployment %s exists but belongs to %s; rename or delete it, or give the target another name", w.primary.GetName(), by)
+			w.problem(true, "PrimaryConflict", "%s %s exists but belongs to %s; rename or delete it, or give the target another name",
+				w.primary.GetKind(), w.primary.GetName(), by)
 			return nil
 		}
-		w.observed.Primary = observeWorkload(w.primary)
+		w.observed.Primary = observeWorkload(kind, w.primary)
 		w.observed.Primary.Revision = w.primary.GetAnnotations()[revision.AnnotationRevision]
 	}
 	return nil
+}
+
+// reportObstacles reports what of the target keeps it from being rolled out. It keeps a Canary from taking such a target over; one that became so
+// later is rolled out as far as that goes, and what serves goes on being looked after.
+func (w *world) reportObstacles() {
+	phase := w.canary.Status.Phase
+	blocks := phase == "" || phase == v1beta1.PhaseInitializing
+	for _, o := range w.kind.obstacles(w.target) {
+		w.problem(blocks, "TargetUnsuited", "%s %s: %s", w.target.GetKind(), w.target.GetName(), o)
+	}
 }
 
 // describeTarget finds out the selector label and the digest of the template.
@@ -74,27 +79,13 @@ func (r *Reconciler) describeTarget(w *world) error {
 	return nil
 }
 
-func observeWorkload(u *unstructured.Unstructured) core.Workload {
-	replicas, found, _ := unstructured.NestedInt64(u.Object, "spec", "replicas")
-	if !found {
-		replicas = 1
-	}
-	status := func(field string) int32 {
-		n, _, _ := unstructured.NestedInt64(u.Object, "status", field)
-		return int32(n)
-	}
+func observeWorkload(k adapter, u *unstructured.Unstructured) core.Workload {
+	w := k.counts(u)
 	seen, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
-	_, held := u.GetAnnotations()[v1beta1.AnnotationHold]
-	return core.Workload{
-		Exists:     true,
-		Generation: u.GetGeneration(),
-		Current:    seen >= u.GetGeneration(),
-		Held:       held,
-		Replicas:   int32(replicas),
-		Total:      status("replicas"),
-		Updated:    status("updatedReplicas"),
-		Available:  status("availableReplicas"),
-	}
+	w.Exists = true
+	w.Generation, w.Current = u.GetGeneration(), seen >= u.GetGeneration()
+	_, w.Held = u.GetAnnotations()[v1beta1.AnnotationHold]
+	return w
 }
 
 // foreign tells that an object with a name that the Canary generates belongs to somebody else, and to whom. An owner of the Canary's own name
@@ -129,26 +120,24 @@ func (r *Reconciler) gatherPodHash(ctx context.Context, w *world) error {
 	if err != nil {
 		return fmt.Errorf("read the selector of %s: %w", w.target.GetName(), err)
 	}
-	sets := &unstructured.UnstructuredList{}
-	sets.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "ReplicaSetList"})
-	if err := r.Live.List(ctx, sets, client.InNamespace(w.canary.Namespace), client.MatchingLabels(match)); err != nil {
-		return fmt.Errorf("list the ReplicaSets of %s: %w", w.target.GetName(), err)
+	list := &unstructured.UnstructuredList{}
+	kind := w.kind.history()
+	kind.Kind += "List"
+	list.SetGroupVersionKind(kind)
+	if err := r.Live.List(ctx, list, client.InNamespace(w.canary.Namespace), client.MatchingLabels(match)); err != nil {
+		return fmt.Errorf("list the history of %s: %w", w.target.GetName(), err)
 	}
-	template, err := revision.TemplateOf(w.target)
-	if err != nil {
-		return err
-	}
-	w.observed.LivePodHash, err = podHash(sets.Items, w.target, template)
+	w.observed.LivePodHash, err = podHash(w.kind, list.Items, w.target)
 	return err
 }
 
-// podHash returns the hash of the target's own ReplicaSet with the given template.
-func podHash(sets []unstructured.Unstructured, target *unstructured.Unstructured, template json.RawMessage) (string, error) {
-	for i := range sets {
-		if !metav1.IsControlledBy(&sets[i], target) {
+// podHash returns the hash that the target's own controller gave to the pods of its template.
+func podHash(k adapter, history []unstructured.Unstructured, target *unstructured.Unstructured) (string, error) {
+	for i := range history {
+		if !metav1.IsControlledBy(&history[i], target) {
 			continue
 		}
-		if hash, err := revision.PodHash(&sets[i], template); err != nil || hash != "" {
+		if hash, err := k.hash(&history[i], target); err != nil || hash != "" {
 			return hash, err
 		}
 	}

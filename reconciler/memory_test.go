@@ -195,7 +195,7 @@ func TestHoldRestoresThePause(t *testing.T) {
 		if c.annotation != "" {
 			u.SetAnnotations(map[string]string{v1beta1.AnnotationHold: c.annotation})
 		}
-		if err := releaseHold(u); err != nil {
+		if err := revision.Release(u); err != nil {
 			t.Fatal(err)
 		}
 		paused, _, _ := unstructured.NestedBool(u.Object, "spec", "paused")

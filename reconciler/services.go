@@ -22,6 +22,10 @@ import (
 // annotationSelector on a Service that was taken over holds the selector that its owner gave it, as JSON.
 const annotationSelector = "sluice.dev/original-selector"
 
+// labelPinned on the canary Service is the hash of the pods that it selects. Whoever lists the endpoints of a Service gives them its labels, so it
+// tells of each endpoint whether it was chosen by this hash.
+const labelPinned = "sluice.dev/pinned"
+
 // role is what a Service is for.
 type role string
 
@@ -46,7 +50,7 @@ func (w *world) selectorFor(r role, apex core.Side, pin string) map[string]strin
 	case r == rolePrimary, r == roleApex && apex == core.SidePrimary:
 		return primary
 	case r == roleCanary && pin != "":
-		target[revision.PodHashLabel] = pin
+		target[w.kind.hashLabel()] = pin
 		return target
 	case r == roleCanary, r == roleApex && apex == core.SideTarget:
 		return target
@@ -72,6 +76,7 @@ func (w *world) serviceFor(r role, existing *corev1.Service, selector map[string
 	}
 	if selector != nil {
 		out.Spec.Selector = selector
+		setOrDrop(out.Labels, labelPinned, selector[w.kind.hashLabel()])
 	}
 	if selector != nil || existing == nil {
 		out.Spec.Ports = carryOver(w.ports(), out.Spec.Ports)
@@ -113,6 +118,13 @@ func (w *world) ownMetadata(r role, s *corev1.Service) {
 	labels[w.label.Key] = revision.LabelValue(s.Name)
 	labels[v1beta1.LabelCanary] = revision.LabelValue(w.canary.Name)
 	s.Labels, s.Annotations = labels, annotations
+}
+
+// setOrDrop sets a key; an empty value removes it.
+func setOrDrop(m map[string]string, key, value string) {
+	if delete(m, key); value != "" {
+		m[key] = value
+	}
 }
 
 // keep copies the live values of keys that others manage.

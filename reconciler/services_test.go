@@ -18,7 +18,7 @@ func serviceWorld() *world {
 	c := &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: "prod", Name: "web", UID: "1"}}
 	c.Spec.TargetRef = v1beta1.LocalObjectReference{Kind: "Deployment", Name: "web"}
 	c.Spec.Service = v1beta1.CanaryService{Port: 80, TargetPort: intstr.FromString("http")}
-	return &world{canary: c, label: revision.SelectorLabel{Key: "app", Value: "shop"}}
+	return &world{canary: c, kind: deployments{}, label: revision.SelectorLabel{Key: "app", Value: "shop"}}
 }
 
 func TestSelectors(t *testing.T) {
@@ -149,7 +149,7 @@ func TestPodsAreToldByName(t *testing.T) {
 		{long[:55], "5d4f8b6c9d", long[:55] + "-5dx7k2p", true},
 		{long[:60], "", long[:58] + "x7k2p", true},
 	} {
-		if got := podsOf(c.deployment, c.hash)(c.pod); got != c.want {
+		if got := (deployments{}).pods(c.deployment, c.hash)(c.pod, ""); got != c.want {
 			t.Errorf("%s is a pod of %s %s: %v, want %v", c.pod, c.deployment, c.hash, got, c.want)
 		}
 	}

@@ -56,7 +56,7 @@ var ladder = []rule{
 	{"update", updated},
 }
 
-// Decide returns the answer to a request on a Deployment. It is a pure function; an error means that an object could not be understood.
+// Decide returns the answer to a request on a Deployment or DaemonSet. It is a pure function; an error means that an object could not be understood.
 func Decide(f Facts) (Outcome, error) {
 	for _, r := range ladder {
 		out, done, err := r.apply(f)
@@ -94,6 +94,7 @@ func created(f Facts) (Outcome, bool, error) {
 	}
 	p := newPatch(f.New)
 	track(p, f.Canary)
+	keepIdle(p, f)
 	return Outcome{Patches: p.operations}, true, nil
 }
 
@@ -112,6 +113,7 @@ func updated(f Facts) (Outcome, bool, error) {
 	p := newPatch(f.New)
 	// A replace drops labels, and a lost label would blind the gate.
 	track(p, f.Canary)
+	keepIdle(p, f)
 	h := holdsOf(f)
 	if f.Hold && (changed || h.old != nil) {
 		digest, err := templateDigest(f.New)

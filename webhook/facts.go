@@ -4,15 +4,18 @@ import (
 	"context"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
+	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
 // lookupBudget bounds the search for missing references, so that time is left for the baseline. What was not looked up is not claimed.
@@ -30,7 +33,29 @@ type factFinder struct {
 func (f factFinder) find(ctx context.Context, c *v1beta1.Canary) (validation.Facts, error) {
 	peers, err := f.peers(ctx, c)
 	missing, templates := f.look(ctx, validation.References(c))
-	return validation.Facts{Peers: peers, Missing: missing, Templates: templates}, err
+	return validation.Facts{Peers: peers, Missing: missing, Templates: templates, Target: f.target(ctx, c)}, err
+}
+
+// target reads what a DaemonSet is like: on each of its nodes a primary is to run beside it. Nil of other kinds, and of one that cannot be read.
+func (f factFinder) target(ctx context.Context, c *v1beta1.Canary) *validation.Workload {
+	ref := c.Spec.TargetRef
+	if ref.Kind != revision.DaemonSet || ref.Name == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	defer cancel()
+	var u unstructured.Unstructured
+	u.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(ref.Kind))
+	if err := f.live.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: ref.Name}, &u); err != nil {
+		// One that is missing is told of as such; the reconciler looks at what it is when it comes.
+		return nil
+	}
+	out := &validation.Workload{RollsOut: revision.RollsOut(&u)}
+	var ports []int64
+	if ports, out.HostNetwork = revision.HostPorts(&u); len(ports) > 0 {
+		out.HostPort = ports[0]
+	}
+	return out
 }
 
 func (f factFinder) peers(ctx context.Context, c *v1beta1.Canary) ([]validation.Peer, error) {

@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -65,4 +66,10 @@ func (r *recorder) take() []string {
 	lines := r.lines
 	r.lines = nil
 	return lines
+}
+
+// isPaused tells whether a Deployment's rollout is paused.
+func isPaused(workload *unstructured.Unstructured) bool {
+	paused, _, err := unstructured.NestedBool(workload.Object, "spec", "paused")
+	return err == nil && paused
 }

@@ -4,65 +4,55 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
-// holds are the holds on both sides of an update, and what the user wants spec.paused to be once nothing is held.
+// holds are the holds on both sides of an update, and what the user wants of the field that a hold sets once nothing is held: a Deployment's pause,
+// a DaemonSet's way of replacing pods.
 type holds struct {
 	// old and new are nil where the object carries no hold.
 	old, new *v1beta1.Hold
-	paused   bool
+	brake    revision.Brake
+	wanted   any
 }
 
 func holdsOf(f Facts) holds {
-	h := holds{old: holdOf(f.Old), new: holdOf(f.New)}
-	h.paused = wantedPause(f, h)
+	h := holds{old: holdOf(f.Old), new: holdOf(f.New), brake: revision.BrakeOf(f.New.GetKind())}
+	h.wanted = h.wantedValue(f)
 	return h
 }
 
-// holdOf returns the hold that a workload carries. One that does not parse still holds; what it recorded is lost, and a Deployment that stays
-// paused for ever would be the worse guess.
-func holdOf(workload *unstructured.Unstructured) *v1beta1.Hold {
-	value, ok := workload.GetAnnotations()[v1beta1.AnnotationHold]
-	if !ok {
-		return nil
-	}
-	h, err := v1beta1.ParseHold(value)
-	if err != nil {
-		return &v1beta1.Hold{}
-	}
-	return &h
-}
+func holdOf(workload *unstructured.Unstructured) *v1beta1.Hold { return revision.HoldOf(workload) }
 
-// wantedPause tells the user's own pause from the one that a hold set.
-func wantedPause(f Facts, h holds) bool {
-	requested := isPaused(f.New)
+// wantedValue tells the user's own pause from the one that a hold set.
+func (h holds) wantedValue(f Facts) any {
+	requested := h.brake.Read(f.New)
 	switch {
-	case !requested:
-		// Whatever was recorded, the user has just asked for no pause.
-		return false
+	case requested != h.brake.On:
+		// Whatever was recorded, the user has just asked for something else.
+		return requested
 	case h.new != nil:
 		// Kept from the old object, or made by an earlier call for this very request, or exported with the manifest.
-		return h.new.Paused
+		return h.brake.Wanted(*h.new)
 	case h.old == nil:
-		return true
+		return requested
 	case f.New.GetLabels()[v1beta1.LabelTracked] == "":
 		// The annotation is gone and so is the label: the object was replaced as a whole, so the pause stands in the user's manifest.
-		return true
+		return requested
 	default:
-		return h.old.Paused
+		return h.brake.Wanted(*h.old)
 	}
 }
 
 // assert puts a hold on the requested object, or back on it.
 func (h holds) assert(p *patch, changed bool, digest string) {
-	want := v1beta1.Hold{Revision: digest, Paused: h.paused}
 	if !changed && h.old.Revision != "" {
-		want.Revision = h.old.Revision
+		digest = h.old.Revision
 	}
-	if h.new == nil || *h.new != want {
+	if want := h.brake.Hold(digest, h.wanted); h.new == nil || *h.new != want {
 		p.annotation(v1beta1.AnnotationHold, want.String())
 	}
-	p.pause(true)
+	p.value(h.brake.Path, h.brake.Read(p.object), h.brake.On)
 }
 
 // settle handles an object of which nothing must be held now. A hold on both sides is the reconciler's to release; one on a single side was
@@ -79,5 +69,5 @@ func (h holds) release(p *patch) {
 		return
 	}
 	p.dropAnnotation(v1beta1.AnnotationHold)
-	p.pause(h.paused)
+	p.value(h.brake.Path, h.brake.Read(p.object), h.wanted)
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -65,22 +66,34 @@ func (p *patch) entries(field string) (entries map[string]any, exists bool) {
 	return entries, exists
 }
 
-// pause sets spec.paused. Absent counts as false.
-func (p *patch) pause(paused bool) {
-	if paused != isPaused(p.object) {
-		p.add("/spec/paused", paused)
+// value sets a field, given what it counts as now. Objects on the way that are absent are created.
+func (p *patch) value(path []string, have, want any) {
+	if have != want {
+		p.member(path[:len(path)-1], path[len(path)-1], want)
 	}
+}
+
+// member sets a key of the object in a field, creating what is absent on the way.
+func (p *patch) member(path []string, key string, value any) {
+	at, pointer := p.object.Object, ""
+	for i, step := range path {
+		pointer += "/" + escape(step)
+		next, ok := at[step].(map[string]any)
+		if !ok {
+			for _, missing := range slices.Backward(path[i+1:]) {
+				key, value = missing, map[string]any{key: value}
+			}
+			p.add(pointer, map[string]any{key: value})
+			return
+		}
+		at = next
+	}
+	p.add(pointer+"/"+escape(key), value)
 }
 
 // add also replaces, by the definition of JSON patch.
 func (p *patch) add(path string, value any) {
 	p.operations = append(p.operations, Operation{Op: "add", Path: path, Value: value})
-}
-
-// isPaused tells whether a Deployment's rollout is paused.
-func isPaused(workload *unstructured.Unstructured) bool {
-	paused, _, err := unstructured.NestedBool(workload.Object, "spec", "paused")
-	return err == nil && paused
 }
 
 // escape writes a map key as a token of a JSON pointer.

@@ -38,8 +38,8 @@ const (
 	scopeTimeout = 10 * time.Second
 )
 
-// scope keeps the webhook for new Deployments to the namespaces that hold Canaries: new objects carry no label yet, and everybody else's
-// Deployments are none of Sluice's business. It never creates a configuration.
+// scope keeps the webhook for new workloads to the namespaces that hold Canaries: new objects carry no label yet, and everybody else's
+// workloads are none of Sluice's business. It never creates a configuration.
 type scope struct {
 	canaries      client.Reader
 	configuration client.Reader

@@ -19,7 +19,7 @@ func ParseHold(value string) (Hold, error) {
 
 // String is the value for AnnotationHold.
 func (h Hold) String() string {
-	// A struct of a string and a bool always marshals.
+	// A struct of strings and a bool always marshals.
 	b, _ := json.Marshal(h)
 	return string(b)
 }

@@ -87,8 +87,10 @@ type PrimarySpec struct {
 type Hold struct {
 	// Revision that is held, as a digest.
 	Revision string `json:"revision"`
-	// Paused is what spec.paused was before the hold.
+	// Paused is what a Deployment's spec.paused was before the hold.
 	Paused bool `json:"paused"`
+	// Strategy is what a DaemonSet's spec.updateStrategy.type was before the hold; empty of a Deployment.
+	Strategy string `json:"strategy,omitempty"`
 }
 
 // SluiceStatus is what Sluice adds to the status of a Canary.

@@ -20,7 +20,7 @@ type Features struct {
 // CurrentFeatures are the features of this build.
 func CurrentFeatures() Features {
 	return Features{
-		TargetKinds: []string{"Deployment"},
+		TargetKinds: []string{"Deployment", "DaemonSet"},
 		HookTypes: []v1beta1.HookType{
 			v1beta1.HookConfirmRollout, v1beta1.HookPreRollout, v1beta1.HookRollout, v1beta1.HookConfirmPromotion, v1beta1.HookPostRollout,
 		},

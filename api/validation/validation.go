@@ -59,6 +59,8 @@ type Facts struct {
 	Peers []Peer
 	// Missing are those of the object's references that were looked up and not found.
 	Missing []Reference
+	// Target is what the Canary's target is like; nil while it does not exist or was not read.
+	Target *Workload
 	// Templates are the MetricTemplates that a Canary's metrics refer to, as far as they were found.
 	Templates []v1beta1.MetricTemplate
 }
@@ -84,6 +86,7 @@ func rules() []func(*review) {
 	return []func(*review){
 		(*review).provider,
 		(*review).target,
+		(*review).workload,
 		(*review).peers,
 		(*review).lifecycle,
 		(*review).strategy,

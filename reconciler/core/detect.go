@@ -86,6 +86,10 @@ func (d *decision) begin(live *Revision) {
 	d.st.AnalysedRevision = live.Digest
 	d.setPhase(v1beta1.PhaseProgressing)
 	d.normal("NewRevision", "New revision detected! %s revision %s", d.target(), live.Digest)
+	for _, p := range d.in.Problems {
+		// What does not keep the rollout from starting may be why it ends badly.
+		d.warn(p.Reason, "%s", p.Message)
+	}
 	d.wait("Settling", "revision %s was detected; waiting for further changes of the same apply", live.Digest)
 	// The snapshot is taken at once: from here on the change can be told from any later one.
 	d.plan.Store = !d.in.Stored[live.Digest]

@@ -19,10 +19,6 @@ const PrimarySuffix = "-primary"
 // AnnotationRevision on a primary names the revision that it was rendered from.
 const AnnotationRevision = v1beta1.LabelRevision
 
-// scaleToZeroKey is the node selector that keeps a DaemonSet off every node. It says how many pods run, not which, so it never reaches a
-// primary.
-const scaleToZeroKey = "flagger.app/scale-to-zero"
-
 // toolkitKey is part of the metadata keys by which Flux owns an object; on a generated object they would make Flux delete it.
 const toolkitKey = "toolkit.fluxcd.io"
 
@@ -96,7 +92,6 @@ func PrimaryTemplate(s Snapshot, selectorLabels []string) (map[string]any, error
 	}
 	ensureObject(meta, "labels")[label.Key] = label.Primary().Value
 	separate(object(t, "spec"), renamer(s.Target.Name, label, selectorLabels))
-	delete(object(object(t, "spec"), "nodeSelector"), scaleToZeroKey)
 	return jsonObject(t)
 }
 
@@ -121,7 +116,9 @@ func PrimaryObject(s Snapshot, o PrimaryOptions) (*unstructured.Unstructured, er
 	}
 	suffixSelector(object(spec, "selector"), label)
 	spec["template"] = template
-	if s.Target.Kind != "DaemonSet" {
+	if s.Target.Kind == DaemonSet {
+		spec["updateStrategy"] = surge(object(spec, "updateStrategy"))
+	} else {
 		spec["replicas"] = int64(o.Replicas)
 	}
 	if spec, err = jsonObject(spec); err != nil {
@@ -134,6 +131,29 @@ func PrimaryObject(s Snapshot, o PrimaryOptions) (*unstructured.Unstructured, er
 	u.SetAnnotations(map[string]string{AnnotationRevision: d})
 	u.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(o.Canary, v1beta1.GroupVersion.WithKind("Canary"))})
 	return u, nil
+}
+
+// surge returns the strategy of a primary DaemonSet: a new pod is ready before the old one of its node goes, on as many nodes at a time as the
+// target's strategy lets go without. Users are on the primary while it is promoted, and where there is one node its pod may be the only one.
+func surge(strategy map[string]any) map[string]any {
+	rolling := object(strategy, "rollingUpdate")
+	for _, field := range []string{"maxSurge", "maxUnavailable"} {
+		switch n := rolling[field].(type) {
+		case string:
+			if n != "" && n != "0" && n != "0%" {
+				return surging(n)
+			}
+		case json.Number:
+			if n != "0" {
+				return surging(n)
+			}
+		}
+	}
+	return surging(int64(1))
+}
+
+func surging(nodes any) map[string]any {
+	return map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": nodes, "maxUnavailable": int64(0)}}
 }
 
 func primaryLabels(workload map[string]string, label SelectorLabel, o PrimaryOptions) map[string]string {

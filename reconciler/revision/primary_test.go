@@ -120,7 +120,7 @@ func TestPrimaryObject(t *testing.T) {
 
 func TestPrimaryOfDaemonSet(t *testing.T) {
 	u := parse(t, strings.Replace(deployment, "kind: Deployment", "kind: DaemonSet", 1))
-	if err := unstructured.SetNestedField(u.Object, "true", "spec", "template", "spec", "nodeSelector", scaleToZeroKey); err != nil {
+	if err := unstructured.SetNestedField(u.Object, "true", "spec", "template", "spec", "nodeSelector", ScaleToZeroKey); err != nil {
 		t.Fatal(err)
 	}
 	s, _, err := Take(u, contentOf)

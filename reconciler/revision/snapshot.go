@@ -99,6 +99,13 @@ func fromWorkload(w *unstructured.Unstructured) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	s.Template = template
+	if HoldOf(w) != nil {
+		// What a hold sets is none of the workload's own.
+		w = w.DeepCopy()
+		if err := Release(w); err != nil {
+			return Snapshot{}, err
+		}
+	}
 	spec := object(w.Object, "spec")
 	rest := maps.Clone(spec)
 	for _, field := range []string{"template", "replicas", "paused"} {
@@ -113,11 +120,14 @@ func fromWorkload(w *unstructured.Unstructured) (Snapshot, error) {
 	return s, nil
 }
 
-// TemplateOf returns the pod template of a workload as canonical JSON.
+// TemplateOf returns the pod template of a workload as canonical JSON, without what merely scales a DaemonSet.
 func TemplateOf(w *unstructured.Unstructured) (json.RawMessage, error) {
 	t := object(object(w.Object, "spec"), "template")
 	if t == nil {
 		return nil, fmt.Errorf("%s %s has no spec.template", w.GetKind(), w.GetName())
+	}
+	if w.GetKind() == DaemonSet {
+		t = withoutScale(t)
 	}
 	raw, err := canonicalValue(t)
 	if err != nil {
