@@ -62,6 +62,7 @@ func TestMain(m *testing.M) {
 type stage struct {
 	*testing.T
 	ns       string
+	nodes    nodes
 	requests atomic.Int64
 	router   *fakeRouter
 	checks   *fakeChecker
@@ -217,7 +218,7 @@ func (s *stage) image(deployment string) string {
 func (s *stage) snapshots() []revision.Stored {
 	s.Helper()
 	list := &appsv1.ControllerRevisionList{}
-	if err := shared.admin.List(s.Context(), list, client.InNamespace(s.ns)); err != nil {
+	if err := shared.admin.List(s.Context(), list, client.InNamespace(s.ns), client.HasLabels{v1beta1.LabelSnapshot}); err != nil {
 		s.Fatal(err)
 	}
 	var out []revision.Stored

@@ -23,7 +23,7 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
-// kubernetes does what the controllers of Deployments, ReplicaSets and EndpointSlices do; each pod is ready at once.
+// kubernetes does what the controllers of Deployments, ReplicaSets, DaemonSets and EndpointSlices do; each pod is ready at once.
 func (s *stage) kubernetes(ctx context.Context) {
 	deployments, services := &appsv1.DeploymentList{}, &corev1.ServiceList{}
 	if shared.admin.List(ctx, deployments, client.InNamespace(s.ns)) != nil || shared.admin.List(ctx, services, client.InNamespace(s.ns)) != nil {
@@ -42,6 +42,7 @@ func (s *stage) kubernetes(ctx context.Context) {
 			pods[fmt.Sprintf("%s-%s-pod%02d", d.Name, hash, n)] = l
 		}
 	}
+	s.runDaemonSets(ctx, pods)
 	for i := range services.Items {
 		s.endpoints(ctx, &services.Items[i], pods)
 	}

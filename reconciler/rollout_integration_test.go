@@ -93,7 +93,7 @@ func (s *stage) versions() []string {
 	s.Helper()
 	var out []string
 	for _, list := range []client.ObjectList{
-		&v1beta1.CanaryList{}, &appsv1.DeploymentList{}, &appsv1.ControllerRevisionList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{},
+		&v1beta1.CanaryList{}, &appsv1.DeploymentList{}, &appsv1.DaemonSetList{}, &appsv1.ControllerRevisionList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.SecretList{},
 	} {
 		if err := shared.admin.List(s.Context(), list, client.InNamespace(s.ns)); err != nil {
 			s.Fatal(err)
