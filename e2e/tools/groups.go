@@ -78,6 +78,11 @@ var groups = []Group{
 		Tags: []string{"remove_all_sd", "enable_kubernetes_sd"},
 	},
 	{
+		// A tool of people, not of the cluster: the stories about releases use it.
+		Name:     "helm",
+		Binaries: []Binary{{"helm", "helm.sh/helm/v4/cmd/helm"}},
+	},
+	{
 		Name:     "traefik",
 		Binaries: []Binary{{"traefik", "github.com/traefik/traefik/v3/cmd/traefik"}},
 	},

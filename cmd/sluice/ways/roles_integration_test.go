@@ -1,0 +1,132 @@
+//go:build integration
+
+package ways
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// nodeName is the one node; EndpointSlices leave pods without a node out.
+const nodeName = "node"
+
+func node() *corev1.Node { return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}} }
+
+// play takes the roles of kubelet and gateway, and lets the audience watch.
+func play(ctx context.Context, scheme *runtime.Scheme) error {
+	watched, err := cache.New(world.config, cache.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	var ip atomic.Int32
+	for object, act := range map[client.Object]func(any){
+		&corev1.Pod{}:          func(o any) { kubelet(ctx, o.(*corev1.Pod), &ip) },
+		&gatewayv1.HTTPRoute{}: func(o any) { accept(ctx, o.(*gatewayv1.HTTPRoute)); world.look(ctx, o) },
+		&discoveryv1.EndpointSlice{}: func(o any) {
+			world.look(ctx, o)
+		},
+		&v1beta1.Canary{}: func(o any) { world.note(o.(*v1beta1.Canary)) },
+	} {
+		informer, err := watched.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return err
+		}
+		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: act, UpdateFunc: func(_, o any) { act(o) }}); err != nil {
+			return err
+		}
+	}
+	go func() { _ = watched.Start(ctx) }()
+	if !watched.WaitForCacheSync(ctx) {
+		return fmt.Errorf("the cache of kubelet and gateway did not synchronise")
+	}
+	return nil
+}
+
+// kubelet runs pods: each is ready at once, and gone at once. What fails is tried again with the pod's next event.
+func kubelet(ctx context.Context, pod *corev1.Pod, ip *atomic.Int32) {
+	switch {
+	case pod.DeletionTimestamp != nil:
+		_ = world.admin.Delete(ctx, pod.DeepCopy(), client.GracePeriodSeconds(0))
+	case pod.Spec.NodeName == "":
+		_ = world.admin.SubResource("binding").Create(ctx, pod.DeepCopy(), &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: nodeName}})
+	case pod.Status.PodIP == "":
+		n := ip.Add(1)
+		status := corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: fmt.Sprintf("10.0.%d.%d", n/250, n%250+1),
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}},
+		}
+		status.PodIPs = []corev1.PodIP{{IP: status.PodIP}}
+		raw, err := json.Marshal(map[string]any{"status": status})
+		if err == nil {
+			_ = world.admin.Status().Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, raw))
+		}
+	}
+}
+
+// accept is the gateway's answer to a route.
+func accept(ctx context.Context, route *gatewayv1.HTTPRoute) {
+	if len(route.Status.Parents) > 0 && route.Status.Parents[0].Conditions[0].ObservedGeneration == route.Generation {
+		return
+	}
+	next := route.DeepCopy()
+	next.Status.Parents = nil
+	for _, parent := range route.Spec.ParentRefs {
+		status := gatewayv1.RouteParentStatus{ParentRef: parent, ControllerName: "example.com/gateway"}
+		for _, kind := range []gatewayv1.RouteConditionType{gatewayv1.RouteConditionAccepted, gatewayv1.RouteConditionResolvedRefs} {
+			status.Conditions = append(status.Conditions, metav1.Condition{
+				Type: string(kind), Status: metav1.ConditionTrue, Reason: "Accepted", ObservedGeneration: route.Generation, LastTransitionTime: metav1.Now(),
+			})
+		}
+		next.Status.Parents = append(next.Status.Parents, status)
+	}
+	_ = world.admin.Status().Update(ctx, next) // after a conflict the newer version comes
+}
+
+// gates answers the confirm-promotion hook of each namespace: closed ones keep a rollout at its last weight.
+type gates struct {
+	server *httptest.Server
+	mu     sync.Mutex
+	closed map[string]bool
+}
+
+func (g *gates) open() (end func(), err error) {
+	g.closed = map[string]bool{}
+	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		var asked struct {
+			Namespace string `json:"namespace"`
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, req.Body, 1<<20)).Decode(&asked); err != nil || g.isClosed(asked.Namespace) {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	return g.server.Close, nil
+}
+
+func (g *gates) isClosed(namespace string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed[namespace]
+}
+
+func (g *gates) set(namespace string, closed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed[namespace] = closed
+}

@@ -1,0 +1,120 @@
+//go:build integration
+
+package ways
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// TestAsking asks what would happen, between rollouts and during one: nothing is written anywhere.
+func TestAsking(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(*testing.T) *app{"between rollouts": adopted, "during a rollout": half} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := begin(t)
+			before := a.versions()
+			file := a.version(9)
+			for _, args := range [][]string{
+				{"apply", "--dry-run=server", "-f", file},
+				{"apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", file},
+				{"replace", "--dry-run=server", "-f", file},
+				{"delete", "--dry-run=server", "-f", file},
+				{"set", "image", "--dry-run=server", "deployment/web", "web=web:9"},
+				{"rollout", "undo", "--dry-run=server", "deployment/web"},
+			} {
+				if out, err := a.try(args...); err != nil && args[0] != "rollout" {
+					t.Errorf("%v: %v: %s", args, err, out)
+				}
+			}
+			out, err := a.try("diff", "-f", file)
+			if err == nil || !strings.Contains(out, "image: web:9") {
+				t.Errorf("kubectl diff shows no change: %v: %s", err, out)
+			}
+			if after := a.versions(); after != before {
+				t.Errorf("something was written: %s, before %s", after, before)
+			}
+		})
+	}
+}
+
+// versions names everything that admission may write, with its version.
+func (a *app) versions() string {
+	a.Helper()
+	var out []string
+	for _, list := range []client.ObjectList{&appsv1.ControllerRevisionList{}, &corev1.ConfigMapList{}} {
+		if err := world.admin.List(a.Context(), list, client.InNamespace(a.ns)); err != nil {
+			a.Fatal(err)
+		}
+		switch l := list.(type) {
+		case *appsv1.ControllerRevisionList:
+			for _, o := range l.Items {
+				out = append(out, o.Name+"@"+o.ResourceVersion)
+			}
+		case *corev1.ConfigMapList:
+			for _, o := range l.Items {
+				out = append(out, o.Name+"@"+o.ResourceVersion)
+			}
+		}
+	}
+	d := a.target()
+	// Status is written by others.
+	return strings.Join(append(out, d.Labels[v1beta1.LabelTracked], d.Annotations[v1beta1.AnnotationHold], d.Spec.Template.Spec.Containers[0].Image), " ")
+}
+
+// TestTogether applies several objects at once: one rollout, in whatever order they arrive.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	for name, files := range map[string][2]string{
+		"config first": {"a-config.yaml", "b-deployment.yaml"},
+		"config last":  {"b-config.yaml", "a-deployment.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := adopted(t)
+			git := &app{T: t, dir: t.TempDir()}
+			git.file(files[0], settings("red"))
+			git.file(files[1], render(t, deploymentTemplate, map[string]any{"Version": 2}))
+			git.canaryFile()
+			a.kubectl("apply", "-f", git.dir)
+			a.promoted("web:2", 1)
+			if got := a.shown(); got != "red" {
+				t.Errorf("the primary's pods show %q", got)
+			}
+		})
+	}
+	t.Run("with a new Canary", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t)
+		a.kubectl("apply", "-f", a.file("settings.yaml", settings("blue")), "-f", a.version(1))
+		a.canaryFile()
+		a.file("settings.yaml", settings("red"))
+		a.version(2)
+		a.kubectl("apply", "-f", a.dir)
+		a.promoted("web:2", 1)
+		if sights, _, _ := world.of(a.ns); sights[0].look != "web:1" {
+			t.Errorf("the first thing that users saw was %v", sights)
+		}
+	})
+}
+
+// shown is the colour that the primary's template leads to.
+func (a *app) shown() string {
+	a.Helper()
+	var d appsv1.Deployment
+	if err := world.admin.Get(a.Context(), client.ObjectKey{Namespace: a.ns, Name: "web-primary"}, &d); err != nil {
+		a.Fatal(err)
+	}
+	var c corev1.ConfigMap
+	if err := world.admin.Get(a.Context(), client.ObjectKey{Namespace: a.ns, Name: d.Spec.Template.Spec.Containers[0].EnvFrom[0].ConfigMapRef.Name}, &c); err != nil {
+		a.Fatal(err)
+	}
+	return c.Data["colour"]
+}
