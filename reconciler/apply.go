@@ -72,6 +72,7 @@ func (r *Reconciler) applyStatus(ctx context.Context, w *world, plan core.Plan) 
 // tell records the plan's events, with the same words in the log.
 func (r *Reconciler) tell(ctx context.Context, w *world, plan core.Plan) {
 	log := logr.FromContextOrDiscard(ctx)
+	r.Metrics.caughtUp(plan.CaughtUp)
 	for _, e := range plan.Events {
 		log.Info(e.Message, "reason", e.Reason, "rule", plan.Rule, "canary", w.canary.Name+"."+w.canary.Namespace)
 		r.Recorder.Eventf(w.canary, nil, e.Type, e.Reason, action(plan.Rule), "%s", oneNote(e.Message))

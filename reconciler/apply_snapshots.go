@@ -57,7 +57,11 @@ func (r *Reconciler) store(ctx context.Context, w *world) error {
 	if revision.ByDigest(w.snapshots, w.observed.Live.Digest) != nil {
 		return nil
 	}
-	o, err := revision.Encode(w.canary.Namespace, *w.live, revision.Taken{At: r.Clock.Now()})
+	taken := revision.Taken{At: r.Clock.Now()}
+	if promoted := w.observed.Promoted; promoted != nil {
+		taken.By = core.Authors(core.Changes(w.observed.Live, promoted))
+	}
+	o, err := revision.Encode(w.canary.Namespace, *w.live, taken)
 	if err != nil {
 		return err
 	}

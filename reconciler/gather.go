@@ -30,6 +30,8 @@ type world struct {
 	snapshots []revision.Stored
 	// live is the target's present revision, nil while it cannot be read.
 	live *revision.Snapshot
+	// configs are the referenced configs that were looked for, by key.
+	configs map[string]foundConfig
 	// unlabelled are referenced configs that lack the label which brings them into the cache.
 	unlabelled []client.Object
 	// apex, primaryService and canaryService are nil while they do not exist.
@@ -46,7 +48,7 @@ func (w *world) problem(blocks bool, reason, format string, args ...any) {
 // gather observes the world around a Canary. It fails when the API server or the cache does; what is merely wrong with the user's objects
 // becomes a problem. The world that it returns with an error is incomplete.
 func (r *Reconciler) gather(ctx context.Context, c *v1beta1.Canary) (*world, error) {
-	w := &world{canary: c}
+	w := &world{canary: c, configs: map[string]foundConfig{}}
 	w.observed = core.Observed{
 		Now:     r.Clock.Now(),
 		Canary:  c,

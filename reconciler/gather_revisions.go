@@ -103,19 +103,18 @@ func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
 	if w.target == nil {
 		return nil
 	}
-	lookup := func(ref revision.ConfigRef) (*revision.Content, error) {
-		object, content, err := r.config(ctx, w.canary.Namespace, ref)
-		if object != nil && object.GetLabels()[v1beta1.LabelTracked] != v1beta1.TrackedConfig {
-			w.unlabelled = append(w.unlabelled, object)
-		}
-		return content, err
-	}
-	if r.IgnoreConfigs {
-		lookup = nil
-	}
-	if err := r.noteRefs(w); err != nil {
+	refs, err := r.noteRefs(w)
+	if err != nil {
 		return err
 	}
+	lookup := func(ref revision.ConfigRef) (*revision.Content, error) {
+		found := r.lookup(ctx, w, ref)
+		return found.content, found.err
+	}
+	if r.IgnoreConfigs || revision.TrackingDisabled(w.target.GetAnnotations()) {
+		lookup, refs = nil, nil
+	}
+	r.awaited(ctx, w, refs)
 	live, _, err := revision.Take(w.target, lookup)
 	var missing *revision.MissingConfigError
 	switch {
@@ -139,7 +138,7 @@ func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
 		return err
 	}
 	w.live = &live
-	w.observed.Live = &core.Revision{Digest: digest, Template: template, Replicas: live.Replicas, Configs: live.ConfigDigests()}
+	w.observed.Live = &core.Revision{Digest: digest, Template: template, Replicas: live.Replicas, Configs: live.ConfigDigests(), Admitted: w.admitted()}
 	w.observed.Target.Template = template
 	return nil
 }
@@ -154,16 +153,6 @@ func settle(live *revision.Snapshot, w *world) {
 	if s := revision.ByDigest(w.snapshots, st.CurrentRevision); s != nil && s.UID == live.UID {
 		live.Template = s.Template
 	}
-}
-
-// config reads a config and what it holds; nil when it does not exist.
-func (r *Reconciler) config(ctx context.Context, namespace string, ref revision.ConfigRef) (client.Object, *revision.Content, error) {
-	o, err := find(ctx, r, client.ObjectKey{Namespace: namespace, Name: ref.Name}, emptyConfig(ref.Kind))
-	if o == nil || err != nil {
-		return nil, nil, err
-	}
-	c, err := contentOf(o)
-	return o, &c, err
 }
 
 // copiesExist tells whether the copies of all configs are there and hold what they should. It asks the cache only: a copy that is too new

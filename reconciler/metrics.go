@@ -22,6 +22,7 @@ type Metrics struct {
 	reader              client.Reader
 	info                prometheus.Gauge
 	decisions           *prometheus.CounterVec
+	unseen              *prometheus.CounterVec
 	successes, failures *prometheus.CounterVec
 
 	total, status, weight, analysis *prometheus.Desc
@@ -42,6 +43,9 @@ func NewMetrics(reg prometheus.Registerer, reader client.Reader, version, provid
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_decisions_total", Help: "Decisions by the rule that made them.",
 		}, []string{"rule"}),
+		unseen: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_changes_caught_up_total", Help: "Changes of targets and configs that were made while admission was away.",
+		}, []string{"kind"}),
 		successes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "flagger_canary_successes_total", Help: "Rollouts that were promoted.",
 		}, ends),
@@ -60,19 +64,23 @@ func NewMetrics(reg prometheus.Registerer, reader client.Reader, version, provid
 	return m, nil
 }
 
+func (m *Metrics) counters() []prometheus.Collector {
+	return []prometheus.Collector{m.info, m.decisions, m.unseen, m.successes, m.failures}
+}
+
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.total, m.status, m.weight, m.analysis} {
 		out <- d
 	}
-	for _, c := range []prometheus.Collector{m.info, m.decisions, m.successes, m.failures} {
+	for _, c := range m.counters() {
 		c.Describe(out)
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
-	for _, c := range []prometheus.Collector{m.info, m.decisions, m.successes, m.failures} {
+	for _, c := range m.counters() {
 		c.Collect(out)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
@@ -129,6 +137,13 @@ func (m *Metrics) collect(c *v1beta1.Canary, gauge func(*prometheus.Desc, float6
 
 // decided counts a decision.
 func (m *Metrics) decided(rule string) { m.decisions.WithLabelValues(rule).Inc() }
+
+// caughtUp counts changes that admission has not seen, given by the kinds of what was changed.
+func (m *Metrics) caughtUp(kinds []string) {
+	for _, kind := range kinds {
+		m.unseen.WithLabelValues(kind).Inc()
+	}
+}
 
 // moved counts the end of a rollout, if the change of phase is one.
 func (m *Metrics) moved(c *v1beta1.Canary, before v1beta1.CanaryPhase, t core.Traffic) {

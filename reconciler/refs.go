@@ -45,16 +45,16 @@ func (x *refIndex) of(namespace string, match func(revision.ConfigRef) bool) []t
 	return out
 }
 
-// noteRefs keeps the index up to date with the target as it is now.
-func (r *Reconciler) noteRefs(w *world) error {
+// noteRefs keeps the index up to date with the target as it is now, and returns what it references.
+func (r *Reconciler) noteRefs(w *world) ([]revision.ConfigRef, error) {
 	template, err := revision.TemplateOf(w.target)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	refs, err := revision.ConfigRefs(template)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.refs.note(client.ObjectKeyFromObject(w.canary), refs)
-	return nil
+	return refs, nil
 }

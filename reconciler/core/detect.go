@@ -85,7 +85,7 @@ func (d *decision) begin(live *Revision) {
 	d.st.FailedChecks, d.st.Iterations, d.st.FailedRevision, d.st.Checks = 0, 0, "", nil
 	d.st.AnalysedRevision = live.Digest
 	d.setPhase(v1beta1.PhaseProgressing)
-	d.normal("NewRevision", "New revision detected! %s revision %s", d.target(), live.Digest)
+	d.tellChanges(live)
 	for _, p := range d.in.Problems {
 		// What does not keep the rollout from starting may be why it ends badly.
 		d.warn(p.Reason, "%s", p.Message)

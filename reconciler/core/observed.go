@@ -27,6 +27,8 @@ type Observed struct {
 	// Live is the revision that the target's stored template and its configs make up now; nil while it cannot be read, which is
 	// never taken for a change.
 	Live *Revision
+	// AwaitedConfigs are the configs that the target references and that do not exist, as keys of Revision.Configs, sorted.
+	AwaitedConfigs []string
 	// LivePodHash is the hash label that the workload controller gave to the pods of Live; empty until that is known.
 	LivePodHash string
 	// Promoted is the last good revision, as its stored snapshot says; nil before the first one.

@@ -16,6 +16,9 @@ type Plan struct {
 	// Events are to be recorded once the status is stored.
 	Events []Event
 
+	// CaughtUp are the kinds, in lower case, of the objects whose changes a rollout that begins has found without admission having seen them.
+	CaughtUp []string
+
 	// Store asks for the snapshot of the live revision.
 	Store bool
 	// MarkBaseline names the revision whose snapshot becomes the one that served when Sluice came; empty leaves the mark.

@@ -48,6 +48,10 @@ func (d *decision) finish() {
 		d.st.SetCondition(d.ready, metav1.NewTime(d.in.Now))
 	}
 	d.st.ObservedGeneration = d.in.Canary.Generation
+	d.st.AwaitedConfigs = d.in.AwaitedConfigs[:min(len(d.in.AwaitedConfigs), v1beta1.MaxAwaitedConfigs)]
+	if len(d.st.AwaitedConfigs) == 0 {
+		d.st.AwaitedConfigs = nil
+	}
 }
 
 // observeLive writes what the target is now, so that a script can wait for its very change.

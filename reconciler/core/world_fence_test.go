@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -23,7 +24,9 @@ type configs struct {
 	config  string
 	mounted bool
 	// random is where the delays of pods come from; nil for none.
-	random   *rand.Rand
+	random *rand.Rand
+	// stamps are what admission recorded on the target and the config.
+	stamps   map[string]v1beta1.Admitted
 	landings []landing
 	// fences counts the fences ever written, conflict tells that the route was written meanwhile.
 	fences   int
@@ -40,6 +43,7 @@ type landing struct {
 	at      time.Time
 	content string
 	fenced  time.Time
+	seen    bool
 }
 
 func join(template, config string) string {
@@ -54,13 +58,31 @@ func templateIn(digest string) string {
 	return template
 }
 
+func revisionOf(digest string, replicas int) *Revision {
+	template, config, _ := strings.Cut(digest, "+")
+	return &Revision{Digest: digest, Template: template, Replicas: int32(replicas), Configs: map[string]string{page: config}}
+}
+
+const page = "configmap/page"
+
+// stamp is what admission records of a change that it sees.
+func (w *world) stamp(part, by, digest string, seen bool) {
+	if seen {
+		w.stamps = maps.Clone(w.stamps)
+		if w.stamps == nil {
+			w.stamps = map[string]v1beta1.Admitted{}
+		}
+		w.stamps[part] = v1beta1.Admitted{By: by, Digest: digest}
+	}
+}
+
 func (w *world) liveDigest() string { return join(w.target.template, w.config) }
 
 // changeConfig is a user's change of the config, stored after a delay.
 func (w *world) changeConfig(content string, delay time.Duration) {
 	var fenced time.Time
 	if w.webhook && w.weighted && NeedsHold(w.canary, w.now) && len(w.routes) > 0 {
-		w.fenceRoute("configmap/page")
+		w.fenceRoute(page)
 		fenced = w.now
 	}
 	if delay == never {
@@ -68,7 +90,7 @@ func (w *world) changeConfig(content string, delay time.Duration) {
 		return
 	}
 	w.logf("user: changes the config to %q", content)
-	w.landings = append(w.landings, landing{at: w.now.Add(delay), content: content, fenced: fenced})
+	w.landings = append(w.landings, landing{at: w.now.Add(delay), content: content, fenced: fenced, seen: w.webhook})
 	w.dirty = true
 }
 
@@ -114,6 +136,7 @@ func (w *world) moveConfigs() {
 		if l.fenced.IsZero() {
 			w.known = w.now
 		}
+		w.stamp(page, "bob", l.content, l.seen)
 		w.logf("the config is %q", l.content)
 		for i := range w.target.pods {
 			if w.mounted {

@@ -116,6 +116,7 @@ func (w *world) push(template string) {
 	w.logf("user: pushes %s", template)
 	w.target.template = template
 	w.target.generation++
+	w.stamp(PartTemplate, "alice", template, w.webhook)
 	if w.webhook && NeedsHold(w.canary, w.now) {
 		w.target.held = true
 	}
@@ -176,7 +177,8 @@ func (w *world) observe() Observed {
 	}
 	in.Primary.Revision = w.primary.template
 	if w.target.exists {
-		in.Live = &Revision{Digest: w.liveDigest(), Template: w.target.template, Replicas: int32(w.target.replicas)}
+		in.Live = revisionOf(w.liveDigest(), w.target.replicas)
+		in.Live.Admitted = w.stamps
 		in.Target.Template = w.target.template
 		// It costs a read, so it is asked for in the one stage that needs it.
 		ro := w.canary.Status.Rollout
@@ -185,10 +187,10 @@ func (w *world) observe() Observed {
 		}
 	}
 	if w.promoted != "" {
-		in.Promoted = &Revision{Digest: w.promoted, Template: templateIn(w.promoted), Replicas: 2}
+		in.Promoted = revisionOf(w.promoted, 2)
 	}
 	if w.baseline != "" {
-		in.Baseline = &Revision{Digest: w.baseline, Template: w.baseline, Replicas: 2}
+		in.Baseline = revisionOf(w.baseline, 2)
 	}
 	in.Services = Services{Ready: true, Apex: w.apex, PinnedHash: w.pin, PrimaryReady: int32(w.ready(&w.primary, ""))}
 	if w.apex == SidePrimary {
