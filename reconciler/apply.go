@@ -25,6 +25,7 @@ func (r *Reconciler) effects() []effect {
 		{"store the revision", r.applySnapshots},
 		{"set the finalizer", r.applyFinalizer},
 		{"label target and configs", r.applyTracking},
+		{"unlabel configs that nothing references", r.applyUntracking},
 		{"write the primary", r.applyPrimary},
 		{"write the Services", r.applyServices},
 		{"write the route", r.applyRoute},
@@ -39,6 +40,10 @@ func (r *Reconciler) apply(ctx context.Context, w *world, plan core.Plan) error 
 		return fmt.Errorf("store the status: %w", err)
 	}
 	r.tell(ctx, w, plan)
+	if plan.LetGo {
+		r.forget(client.ObjectKeyFromObject(w.canary))
+		return r.letGo(ctx, w)
+	}
 	if plan.GiveBack {
 		// Nothing else: what the plan would ensure is about to be taken away.
 		return r.giveBack(ctx, w)

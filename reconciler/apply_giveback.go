@@ -3,7 +3,6 @@ package reconciler
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -101,19 +100,7 @@ func configsOf(w *world) ([]revision.ConfigRef, error) {
 	for _, s := range w.snapshots {
 		templates = append(templates, s.Template)
 	}
-	var refs []revision.ConfigRef
-	for _, t := range templates {
-		more, err := revision.ConfigRefs(t)
-		if err != nil {
-			return nil, err
-		}
-		for _, ref := range more {
-			if !slices.ContainsFunc(refs, func(have revision.ConfigRef) bool { return have.Key() == ref.Key() }) {
-				refs = append(refs, ref)
-			}
-		}
-	}
-	return refs, nil
+	return refsIn(templates)
 }
 
 // removeGenerated deletes the primary and the Services that only rollouts use.

@@ -42,7 +42,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		if !ok {
 			return nil
 		}
-		return []string{revision.Selector(targetOf(c))[v1beta1.LabelTarget]}
+		return []string{targetLabel(c)}
 	}
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1beta1.Canary{}, indexTarget, index); err != nil {
 		return fmt.Errorf("index Canaries by target: %w", err)
@@ -54,6 +54,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 		For(&v1beta1.Canary{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(empty(deployments{}), handler.EnqueueRequestsFromMapFunc(r.forWorkload), changed).
 		Watches(empty(daemonSets{}), handler.EnqueueRequestsFromMapFunc(r.forWorkload), changed).
+		// A Canary that is gone, or has turned to another target, leaves its own to the next one.
+		Watches(&v1beta1.Canary{}, handler.EnqueueRequestsFromMapFunc(r.forRivals),
+			builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.forOwned), changed).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.forOwned), changed).
 		Watches(&appsv1.ControllerRevision{}, handler.EnqueueRequestsFromMapFunc(r.forSnapshot), changed).

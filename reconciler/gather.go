@@ -54,6 +54,12 @@ func (r *Reconciler) gather(ctx context.Context, c *v1beta1.Canary) (*world, err
 		Canary:  c,
 		Leaving: !c.DeletionTimestamp.IsZero() || c.Annotations[v1beta1.AnnotationLeave] == "true",
 	}
+	var err error
+	if w.observed.Winner, err = r.winner(ctx, c); err != nil || w.observed.Winner != "" {
+		// Whoever yields looks at nothing, so that it cannot touch anything.
+		r.refs.drop(client.ObjectKeyFromObject(c))
+		return w, err
+	}
 	// The order is that of need: a later step looks at what an earlier one found.
 	for _, step := range []func(context.Context, *world) error{
 		r.gatherNamespace,

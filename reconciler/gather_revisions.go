@@ -100,10 +100,14 @@ func revisionOf(s *revision.Stored) *core.Revision {
 
 // gatherLive finds out which revision the target is now.
 func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
-	if w.target == nil {
-		return nil
+	if err := r.noteRefs(w); err != nil || w.target == nil {
+		return err
 	}
-	refs, err := r.noteRefs(w)
+	template, err := revision.TemplateOf(w.target)
+	if err != nil {
+		return err
+	}
+	refs, err := revision.ConfigRefs(template)
 	if err != nil {
 		return err
 	}
@@ -133,13 +137,15 @@ func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	template, err := live.TemplateDigest()
+	templateDigest, err := live.TemplateDigest()
 	if err != nil {
 		return err
 	}
 	w.live = &live
-	w.observed.Live = &core.Revision{Digest: digest, Template: template, Replicas: live.Replicas, Configs: live.ConfigDigests(), Admitted: w.admitted()}
-	w.observed.Target.Template = template
+	w.observed.Live = &core.Revision{
+		Digest: digest, Template: templateDigest, Replicas: live.Replicas, Configs: live.ConfigDigests(), Admitted: w.admitted(),
+	}
+	w.observed.Target.Template = templateDigest
 	return nil
 }
 

@@ -102,6 +102,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if givenBack(canary) {
 		return ctrl.Result{}, nil
 	}
+	if young := r.unripe(canary); young > 0 {
+		return ctrl.Result{RequeueAfter: young}, nil
+	}
 	w, err := r.gather(ctx, canary)
 	if err != nil {
 		return ctrl.Result{}, r.failed(w, err)

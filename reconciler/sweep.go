@@ -120,11 +120,16 @@ func (r *Reconciler) referenced(ctx context.Context, namespace string, dropped m
 
 // copies lists the copies of configs in a namespace.
 func (r *Reconciler) copies(ctx context.Context, namespace string) ([]client.Object, error) {
-	only := []client.ListOption{client.InNamespace(namespace), client.MatchingLabels{v1beta1.LabelTracked: v1beta1.TrackedCopy}}
+	return r.configsLabelled(ctx, namespace, v1beta1.TrackedCopy)
+}
+
+// configsLabelled lists the ConfigMaps and Secrets in a namespace that are the given thing to Sluice. Of their content the cache knows the digest.
+func (r *Reconciler) configsLabelled(ctx context.Context, namespace, tracked string) ([]client.Object, error) {
+	only := []client.ListOption{client.InNamespace(namespace), client.MatchingLabels{v1beta1.LabelTracked: tracked}}
 	maps, secrets := &corev1.ConfigMapList{}, &corev1.SecretList{}
 	for _, list := range []client.ObjectList{maps, secrets} {
 		if err := r.Client.List(ctx, list, only...); err != nil {
-			return nil, fmt.Errorf("list config copies in namespace %s: %w", namespace, err)
+			return nil, fmt.Errorf("list configs in namespace %s: %w", namespace, err)
 		}
 	}
 	var out []client.Object

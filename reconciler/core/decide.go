@@ -27,6 +27,8 @@ type rule struct {
 
 // ladder is the order in which situations take precedence.
 var ladder = []rule{
+	// What belongs to another Canary is not this one's to touch, not even to give back.
+	{"yield", yield},
 	// Giving the application back must work whatever else is wrong.
 	{"leave", leave},
 	// A decision on half-read facts would be a guess; what could not be read is reported and read again.
@@ -125,6 +127,21 @@ func (d *decision) againAt(t time.Time) { d.again(t.Sub(d.in.Now)) }
 
 // target is how people call the target: name.namespace.
 func (d *decision) target() string { return d.spec.TargetRef.Name + "." + d.in.Canary.Namespace }
+
+// yield owns the situation of a Canary whose target belongs to another one. It takes over by itself once that one is gone.
+func yield(d *decision) bool {
+	if d.in.Winner == "" {
+		return false
+	}
+	if d.in.Leaving {
+		d.plan.LetGo = true
+		return true
+	}
+	d.report(Problem{Reason: "TargetConflict", Message: fmt.Sprintf(
+		"%s %s belongs to the Canary %s, which was there first; give this Canary another target, or delete one of the two",
+		d.spec.TargetRef.Kind, d.spec.TargetRef.Name, d.in.Winner)})
+	return true
+}
 
 // blocked owns the situation when something that a decision needs could not be read. What is in force stays in force.
 func blocked(d *decision) bool {

@@ -17,6 +17,8 @@ type Observed struct {
 	Leaving bool
 	// NamespaceTerminating tells that everything around the Canary is being deleted too, so there is nothing to give back.
 	NamespaceTerminating bool
+	// Winner names the Canary to which the target belongs, when it is another one than this; then nothing else was gathered.
+	Winner string
 	// Problems are findings of the gathering that a person must hear of. An empty list means that everything could be read.
 	Problems []Problem
 

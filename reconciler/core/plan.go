@@ -40,6 +40,8 @@ type Plan struct {
 	Checks []Check
 	// GiveBack asks for the owned objects to be detached or removed and, last of all, the finalizer.
 	GiveBack bool
+	// LetGo asks for the finalizer to be taken off and nothing else: all that is there belongs to another Canary.
+	LetGo bool
 	// Finalizer asks for the finalizer that makes deletion give the application back.
 	Finalizer bool
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,8 +20,13 @@ const PrimarySuffix = "-primary"
 // AnnotationRevision on a primary names the revision that it was rendered from.
 const AnnotationRevision = v1beta1.LabelRevision
 
-// toolkitKey is part of the metadata keys by which Flux owns an object; on a generated object they would make Flux delete it.
-const toolkitKey = "toolkit.fluxcd.io"
+// ownership are parts of the metadata keys by which Flux, Argo CD, Helm and kubectl know the objects that they manage. On a generated object they
+// would make these tools delete it, because it is in nobody's manifests, or write over it.
+var ownership = []string{"toolkit.fluxcd.io/", "argocd.argoproj.io/", "meta.helm.sh/", "kubectl.kubernetes.io/last-applied-configuration"}
+
+// managedLabels are labels that say the same of an object as a whole: Argo CD tracks by the instance, Helm's users select by the chart. On pods
+// they say nothing of that kind, and may be what a workload's selector matches.
+var managedLabels = []string{"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/"}
 
 // DefaultSelectorLabels are the label keys among which the selector label is sought, in this order.
 func DefaultSelectorLabels() []string { return []string{"app", "name", "app.kubernetes.io/name"} }
@@ -88,7 +94,7 @@ func PrimaryTemplate(s Snapshot, selectorLabels []string) (map[string]any, error
 	})
 	meta := ensureObject(t, "metadata")
 	for _, field := range []string{"labels", "annotations"} {
-		dropToolkit(object(meta, field))
+		dropOwnership(object(meta, field))
 	}
 	ensureObject(meta, "labels")[label.Key] = label.Primary().Value
 	separate(object(t, "spec"), renamer(s.Target.Name, label, selectorLabels))
@@ -172,7 +178,7 @@ func primaryLabels(workload map[string]string, label SelectorLabel, o PrimaryOpt
 }
 
 func included(label string, prefixes []string) bool {
-	if strings.Contains(label, toolkitKey) || strings.HasPrefix(label, "sluice.dev/") {
+	if containsAny(label, ownership) || containsAny(label, managedLabels) || strings.HasPrefix(label, "sluice.dev/") {
 		return false
 	}
 	for _, p := range prefixes {
@@ -254,12 +260,16 @@ func (r rename) apply(selector map[string]any) {
 	}
 }
 
-func dropToolkit(m map[string]any) {
+func dropOwnership(m map[string]any) {
 	for k := range m {
-		if strings.Contains(k, toolkitKey) {
+		if containsAny(k, ownership) {
 			delete(m, k)
 		}
 	}
+}
+
+func containsAny(key string, parts []string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(key, part) })
 }
 
 func ensureObject(m map[string]any, field string) map[string]any {

@@ -1,10 +1,12 @@
 package revision
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -73,8 +75,8 @@ func TestPrimaryDiffersOnlyWhereListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	meta := object(original, "metadata")
-	dropToolkit(object(meta, "labels"))
-	dropToolkit(object(meta, "annotations"))
+	dropOwnership(object(meta, "labels"))
+	dropOwnership(object(meta, "annotations"))
 	want, err := canonicalValue(original)
 	if err != nil {
 		t.Fatal(err)
@@ -159,5 +161,72 @@ func TestSelectorLabel(t *testing.T) {
 				t.Errorf("got %s, %v, want %s", got, err, c.want)
 			}
 		})
+	}
+}
+
+// TestMetadataOfOtherToolsIsNotCopied: a primary or a copy with the marks of a tool would be taken for that tool's own, and deleted by it because
+// its manifests do not name it. "*" asks for all labels, and does not mean these.
+func TestMetadataOfOtherToolsIsNotCopied(t *testing.T) {
+	marks := map[string]string{
+		"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:prod/web", "argocd.argoproj.io/instance": "shop", "argocd.argoproj.io/hook": "Sync",
+		"app.kubernetes.io/instance": "shop", "app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "shop-1.2.3",
+		"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "prod",
+		"kustomize.toolkit.fluxcd.io/name": "apps", "helm.toolkit.fluxcd.io/namespace": "prod",
+		"kubectl.kubernetes.io/last-applied-configuration": "{}",
+	}
+	s := take(t, deployment)
+	s.Labels = map[string]string{"team": "shop"}
+	maps.Copy(s.Labels, marks)
+	u, err := PrimaryObject(s, PrimaryOptions{Canary: testCanary(), IncludeLabelPrefixes: []string{"*", "helm.sh", "app.kubernetes.io/"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.GetLabels()["team"] != "shop" {
+		t.Errorf("the user's own label is missing: %v", u.GetLabels())
+	}
+	for key := range marks {
+		if _, found := u.GetLabels()[key]; found {
+			t.Errorf("the primary has the label %s", key)
+		}
+		if _, found := u.GetAnnotations()[key]; found {
+			t.Errorf("the primary has the annotation %s", key)
+		}
+	}
+	content, err := SecretContent(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "key", Labels: marks, Annotations: marks}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapped, err := ConfigMapContent(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "page", Labels: marks, Annotations: marks}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []metav1.ObjectMeta{content.SecretCopy("prod").ObjectMeta, mapped.ConfigMapCopy("prod").ObjectMeta} {
+		for key := range o.Labels {
+			if !strings.HasPrefix(key, "sluice.dev/") {
+				t.Errorf("a copy has the label %s", key)
+			}
+		}
+		if len(o.Annotations) > 0 {
+			t.Errorf("a copy has the annotations %v", o.Annotations)
+		}
+	}
+}
+
+// TestPodsKeepWhatTheirSelectorMatches: charts put the instance into the selector, and its pods must carry it.
+func TestPodsKeepWhatTheirSelectorMatches(t *testing.T) {
+	s := take(t, deployment)
+	s.Template = []byte(`{"metadata":{"labels":{"app":"web","app.kubernetes.io/instance":"shop","helm.sh/chart":"shop-1"},` +
+		`"annotations":{"argocd.argoproj.io/tracking-id":"x","kubectl.kubernetes.io/restartedAt":"now"}},"spec":{"containers":[{"name":"a"}]}}`)
+	s.Workload = []byte(`{"selector":{"matchLabels":{"app":"web","app.kubernetes.io/instance":"shop"}}}`)
+	template, err := PrimaryTemplate(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := object(template, "metadata")
+	if l := object(meta, "labels"); l["app.kubernetes.io/instance"] != "shop" || l["app"] != "web-primary" {
+		t.Errorf("labels of the pods: %v", l)
+	}
+	if a := object(meta, "annotations"); a["kubectl.kubernetes.io/restartedAt"] != "now" || len(a) != 1 {
+		t.Errorf("annotations of the pods: %v", a)
 	}
 }
