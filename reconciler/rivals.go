@@ -16,7 +16,9 @@ import (
 // Admission refuses a second Canary for a target, but two may be created at once, or while it is away. Then one of them owns the target.
 
 // targetLabel is the label value that identifies a Canary's target.
-func targetLabel(c *v1beta1.Canary) string { return revision.Selector(targetOf(c))[v1beta1.LabelTarget] }
+func targetLabel(c *v1beta1.Canary) string {
+	return revision.Selector(targetOf(c))[v1beta1.LabelTarget]
+}
 
 // ripening is how long after its second of creation a new Canary waits for rivals of the same second, which may precede it by name, to appear in the
 // cache. Later ones never precede it.
