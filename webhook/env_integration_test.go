@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,6 +50,8 @@ var world struct {
 	admin, sluice client.Client
 	warnings      *recorder
 	metrics       *prometheus.Registry
+	// address is where the webhook is served.
+	address string
 	// kubeconfig is the admin's, as a file.
 	kubeconfig string
 	// cache is what the webhook process reads from.
@@ -103,6 +107,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 	asSluice.Impersonate.Groups = nil
 	asSluice.WarningHandler = rest.NoWarnings{}
 	asSluice.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next} })
+	world.address = net.JoinHostPort(install.LocalServingHost, strconv.Itoa(install.LocalServingPort))
 	mgr, err := ctrl.NewManager(asSluice, ctrl.Options{
 		Scheme:  world.scheme,
 		Metrics: server.Options{BindAddress: "0"},

@@ -64,7 +64,7 @@ func (g guard) Handle(ctx context.Context, req admission.Request) (resp admissio
 				"an internal failure kept this request from being looked at; it is allowed, and the controller catches up"}})
 		}
 		dryRun := req.DryRun != nil && *req.DryRun
-		g.metrics.observe(g.path, string(req.Operation), dryRun, outcome, g.now().Sub(start))
+		g.metrics.observe(g.path, operationName(req.Operation), dryRun, outcome, g.now().Sub(start))
 	}()
 	if !g.reach.includes(req) {
 		outcome = outcomeAllowed

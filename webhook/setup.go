@@ -107,9 +107,10 @@ func register(server webhook.Server, o Options, m *metrics, c clients) {
 			references: validation.AlertReferences, judge: validation.ValidateAlertProvider, facts: facts, options: o.Validation,
 		},
 	}
-	reach := reach{username: o.Username, namespace: o.Namespace}
+	reach, limits := reach{username: o.Username, namespace: o.Namespace}, &bounds{timeout: bodyTimeout, limit: maxBodies}
 	for path, h := range handlers {
-		server.Register(path, &admission.Webhook{Handler: guard{path: path, inner: h, reach: reach, metrics: m, now: o.Now}})
+		hook := &admission.Webhook{Handler: guard{path: path, inner: whole{h}, reach: reach, metrics: m, now: o.Now}}
+		server.Register(path, limits.around(hook))
 	}
 }
 

@@ -41,11 +41,14 @@ type Fence struct {
 	At metav1.MicroTime `json:"at"`
 }
 
-// ParseFence reads the value of AnnotationFence.
+// ParseFence reads the value of AnnotationFence. A time that String could not write, in UTC, is an error too.
 func ParseFence(value string) (Fence, error) {
 	var f Fence
 	if err := json.Unmarshal([]byte(value), &f); err != nil {
 		return Fence{}, fmt.Errorf("annotation %s: %q is not a fence: %w", AnnotationFence, value, err)
+	}
+	if year := f.At.UTC().Year(); year < 0 || year > 9999 {
+		return Fence{}, fmt.Errorf("annotation %s: %q is not a fence: year %d", AnnotationFence, value, year)
 	}
 	return f, nil
 }

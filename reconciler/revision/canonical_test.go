@@ -111,14 +111,14 @@ func TestDigestProperty(t *testing.T) {
 	}
 }
 
-// scramble writes a value with keys in random order and random white space.
+// scramble writes a value with keys in random order, random white space and other spellings of numbers.
 func scramble(r *rand.Rand, v any) []byte {
 	space := strings.Repeat(" \n"[:1+r.IntN(2)], r.IntN(3))
 	switch v := v.(type) {
 	case map[string]any:
 		var parts []string
 		for k, e := range v {
-			parts = append(parts, fmt.Sprintf("%s%q%s:%s", space, k, space, scramble(r, e)))
+			parts = append(parts, fmt.Sprintf("%s%s%s:%s", space, scramble(r, k), space, scramble(r, e)))
 		}
 		r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 		return []byte("{" + strings.Join(parts, ",") + space + "}")
@@ -128,12 +128,28 @@ func scramble(r *rand.Rand, v any) []byte {
 			parts = append(parts, space+string(scramble(r, e)))
 		}
 		return []byte("[" + strings.Join(parts, ",") + space + "]")
+	case json.Number:
+		return []byte(respell(r, v.String()) + space)
 	default:
 		raw, err := json.Marshal(v)
 		if err != nil {
 			panic(err)
 		}
 		return append(raw, space...)
+	}
+}
+
+// respell writes a number in another way, where it has no exponent yet.
+func respell(r *rand.Rand, number string) string {
+	switch {
+	case strings.ContainsAny(number, "eE"):
+		return number
+	case strings.Contains(number, "."):
+		return number + []string{"", "0", "000", "e0", "E+00"}[r.IntN(5)]
+	case strings.HasSuffix(number, "0"):
+		return number + []string{"", ".0", "e0"}[r.IntN(3)]
+	default:
+		return number + []string{".00e-0", "000e-3", "E+0"}[r.IntN(3)]
 	}
 }
 
@@ -160,23 +176,4 @@ func eachLeaf(v any, visit func(path string, set func(any))) {
 		}
 	}
 	walk("", v, func(any) {})
-}
-
-func FuzzCanonical(f *testing.F) {
-	for _, s := range []string{`{"b":1.50,"a":[null,"\u00e9"]}`, `-0e5`, `{"a":{"b":{}}}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		once, err := Canonical(raw)
-		if err != nil {
-			return
-		}
-		if !json.Valid(once) {
-			t.Fatalf("%q became %q, which is not JSON", raw, once)
-		}
-		twice, err := Canonical(once)
-		if err != nil || !bytes.Equal(once, twice) {
-			t.Fatalf("%q became %q and then %q, %v", raw, once, twice, err)
-		}
-	})
 }
