@@ -34,6 +34,8 @@ type Options struct {
 	CRDs []string
 	// Webhooks are folders of webhook configurations to install; the Server's WebhookInstallOptions say where they are to be served.
 	Webhooks []string
+	// CallEndpoints lets the API server call webhooks at the endpoints of their Service: nobody here serves a Service's own address.
+	CallEndpoints bool
 }
 
 // Server is a running API server. Its Config is that of an administrator.
@@ -96,6 +98,9 @@ func start(options Options, directory string) (*Server, error) {
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  stopTimeout,
 	}}
+	if options.CallEndpoints {
+		s.ControlPlane.GetAPIServer().Configure().Append("enable-aggregator-routing", "true")
+	}
 	_, err := s.Start()
 	return s, err
 }

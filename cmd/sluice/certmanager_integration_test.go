@@ -5,10 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,9 +22,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/certs"
@@ -202,23 +197,6 @@ func TestCertManagerTakesRightsAway(t *testing.T) {
 	}
 }
 
-// installCertManagerCRDs installs the CRDs that the component needs, as cert-manager ships them.
-func installCertManagerCRDs(t *testing.T) {
-	t.Helper()
-	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager")
-	out, err := list.Output()
-	if err != nil {
-		t.Fatalf("finding cert-manager's module: %v", err)
-	}
-	dir := filepath.Join(strings.TrimSpace(string(out)), "deploy", "crds")
-	if _, err := envtest.InstallCRDs(apiServer, envtest.CRDInstallOptions{
-		Paths:              []string{filepath.Join(dir, "cert-manager.io_certificates.yaml"), filepath.Join(dir, "cert-manager.io_issuers.yaml")},
-		ErrorIfPathMissing: true,
-	}); err != nil {
-		t.Fatalf("installing cert-manager's CRDs: %v", err)
-	}
-}
-
 // TestCertManagerInstallAppliesWithoutWarnings applies the file where cert-manager's CRDs are, over itself too, and creates the pod.
 func TestCertManagerInstallAppliesWithoutWarnings(t *testing.T) {
 	installCertManagerCRDs(t)
@@ -274,7 +252,6 @@ func composed(t *testing.T) []*unstructured.Unstructured {
 // installComposed applies what composed renders and waits until the rights are what they should be, whatever other tests have left.
 func installComposed(t *testing.T, c client.Client) []*unstructured.Unstructured {
 	t.Helper()
-	installCertManagerCRDs(t)
 	objects := composed(t)
 	t.Cleanup(func() { removeWebhooks(t, c, objects) })
 	for _, left := range []client.Object{
@@ -305,52 +282,39 @@ func installComposed(t *testing.T, c client.Client) []*unstructured.Unstructured
 	return objects
 }
 
-// issueInto writes a certificate for the host and its key into the folder, and returns the bundle that verifies it.
-func issueInto(t *testing.T, dir, host string) []byte {
-	t.Helper()
-	certificate, key, err := cert.GenerateSelfSignedCertKey(host, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certificate
-}
-
-// TestMountedCertificateNeedsNoRightOnSecrets runs the program as the component ships it, for one namespace: it serves what is mounted, and
-// neither reads, makes nor injects a CA.
+// TestMountedCertificateNeedsNoRightOnSecrets runs the program as the component ships it, for one namespace: it serves what cert-manager has
+// issued, and neither reads, makes nor injects a CA.
 func TestMountedCertificateNeedsNoRightOnSecrets(t *testing.T) {
-	c := typedClient(t)
+	c := runCertManager(t)
 	objects := installComposed(t, c)
-	dir := t.TempDir()
 	health, webhook := testserver.FreePort(t), testserver.FreePort(t)
-	args := append(slices.Clone(find[appsv1.Deployment](t, objects, "Deployment", "sluice").Spec.Template.Spec.Containers[0].Args),
-		"-kubeconfig="+serviceAccount(t), "-own-namespace="+ownNamespace, "-certs-dir="+dir, "-drain=0", "-port=0",
-		fmt.Sprintf("-health-port=%d", health), fmt.Sprintf("-webhook-port=%d", webhook))
-	early := launch(t, args...)
-	if status := early.end(time.Minute); status != 1 || !strings.Contains(early.output.String(), dir) {
+	start := func(dir string) *process {
+		return launch(t, append(slices.Clone(find[appsv1.Deployment](t, objects, "Deployment", "sluice").Spec.Template.Spec.Containers[0].Args),
+			"-kubeconfig="+serviceAccount(t), "-own-namespace="+ownNamespace, "-certs-dir="+dir, "-drain=0", "-port=0",
+			fmt.Sprintf("-health-port=%d", health), fmt.Sprintf("-webhook-port=%d", webhook))...)
+	}
+	empty := t.TempDir()
+	early := start(empty)
+	if status := early.end(time.Minute); status != 1 || !strings.Contains(early.output.String(), empty) {
 		t.Errorf("exit status %d without files, want 1 and the folder's name", status)
 	}
 
-	host := certs.DefaultService + "." + ownNamespace + ".svc"
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(issueInto(t, dir, host))
-	p := launch(t, args...)
+	content := issued(t, c, servingName, nil)
+	p := start(newMount(t, content).dir)
 	p.health, p.webhook = health, webhook
 	eventually(t, "the replica gets ready", p.ready)
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", fmt.Sprintf("127.0.0.1:%d", webhook),
-		&tls.Config{RootCAs: roots, ServerName: host})
+	shown, err := handshake(t.Context(), fmt.Sprintf("127.0.0.1:%d", webhook), content.ca)
 	if err != nil {
-		t.Fatalf("those who trust the mounted certificate do not trust the webhook: %v", err)
+		t.Fatalf("those who trust cert-manager's CA do not trust the webhook: %v", err)
 	}
-	defer conn.Close()
+	if !shown.Equal(content.leaf) {
+		t.Error("the webhook serves another certificate than the mounted one")
+	}
+	injected(t, c, content.ca)
 	restsWithoutCA(t, c, p)
 }
 
-// restsWithoutCA checks that the process has asked for nothing that it may not, and has left CA and bundles to others.
+// restsWithoutCA checks that the process has asked for nothing that it may not, and has left the CA to others.
 func restsWithoutCA(t *testing.T, c client.Client, p *process) {
 	t.Helper()
 	if strings.Contains(p.output.String(), "forbidden") {
@@ -363,15 +327,6 @@ func restsWithoutCA(t *testing.T, c client.Client, p *process) {
 	for _, s := range secrets.Items {
 		if s.Name == certs.DefaultCASecret {
 			t.Error("the built-in authority has made a CA")
-		}
-	}
-	var mutating admissionv1.MutatingWebhookConfiguration
-	if err := c.Get(t.Context(), client.ObjectKey{Name: certs.DefaultConfiguration}, &mutating); err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range mutating.Webhooks {
-		if len(w.ClientConfig.CABundle) > 0 {
-			t.Errorf("webhook %s carries a bundle, which is cert-manager's to write", w.Name)
 		}
 	}
 }

@@ -41,7 +41,7 @@ var (
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
-	os.Exit(testserver.Run(testserver.Options{}, func(s *testserver.Server) int {
+	os.Exit(testserver.Run(testserver.Options{CallEndpoints: true}, func(s *testserver.Server) int {
 		server, apiServer = s, s.Config
 		return m.Run()
 	}))

@@ -76,13 +76,19 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// launch starts the program with the rights that the manifests ship.
+// launch starts the program under test.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return launchProgram(t, path, args...)
+}
+
+// launchProgram starts a program, which ends with the test.
+func launchProgram(t *testing.T, path string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(path, args...), output: &output{}, ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
@@ -97,7 +103,7 @@ func launch(t *testing.T, args ...string) *process {
 		_ = p.cmd.Process.Kill() // it may have ended
 		<-p.ended
 		if t.Failed() {
-			t.Logf("output of %s:\n%s", strings.Join(args, " "), p.output)
+			t.Logf("output of %s %s:\n%s", filepath.Base(path), strings.Join(args, " "), p.output)
 		}
 	})
 	return p

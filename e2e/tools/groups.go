@@ -83,6 +83,11 @@ var groups = []Group{
 		Binaries: []Binary{{"helm", "helm.sh/helm/v4/cmd/helm"}},
 	},
 	{
+		Name: "certmanager",
+		// A program of this module: cert-manager's own are no packages of its module.
+		Binaries: []Binary{{"certmanager", "github.com/sluice-dev/sluice/e2e/tools/certmanager"}},
+	},
+	{
 		Name:     "traefik",
 		Binaries: []Binary{{"traefik", "github.com/traefik/traefik/v3/cmd/traefik"}},
 	},

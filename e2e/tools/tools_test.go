@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// certManagerVersion is also named in docs/operations.md.
+const certManagerVersion = "v1.21.2"
+
 func TestEveryGroupHasItsModule(t *testing.T) {
 	for _, g := range Groups() {
 		data, err := os.ReadFile(filepath.Join(g.Name, "go.mod"))
@@ -33,6 +36,19 @@ func TestKubernetesSaysTheVersionItIsBuiltFrom(t *testing.T) {
 	}
 	if want := "k8s.io/kubernetes " + kubernetesVersion; !strings.Contains(string(data), want) {
 		t.Errorf("kubernetes/go.mod does not require %s", want)
+	}
+}
+
+// The controllers in the tests have to be those whose types the project uses.
+func TestCertManagerIsTheOneThatTheProjectUses(t *testing.T) {
+	for _, path := range []string{"certmanager/go.mod", "../../go.mod"} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "github.com/cert-manager/cert-manager " + certManagerVersion; !strings.Contains(string(data), want+"\n") {
+			t.Errorf("%s does not require %s", path, want)
+		}
 	}
 }
 
