@@ -132,18 +132,25 @@ func (w *certManaged) ask(ctx context.Context, l *load, tracked *appsv1.Deployme
 // connect opens one connection after the other to each replica, trusting what the webhooks trust at that moment: API servers keep theirs open
 // for long, and would not notice.
 func (w *certManaged) connect(ctx context.Context, l *load) {
+	whole := context.WithoutCancel(ctx)
 	for ctx.Err() == nil {
-		all, err := bundles(ctx, w.c)
-		if err == nil {
-			for _, p := range w.replicas {
-				_, failed := handshake(ctx, w.addressOf(p), all[int(l.handshakes.Add(1))%len(all)])
-				err = errors.Join(err, failed)
-			}
-		}
-		if ctx.Err() == nil {
-			l.note(err)
-		}
+		l.note(w.connectToAll(whole, l))
 	}
+}
+
+func (w *certManaged) connectToAll(ctx context.Context, l *load) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	all, err := bundles(ctx, w.c)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, p := range w.replicas {
+		_, err := handshake(ctx, w.addressOf(p), all[int(l.handshakes.Add(1))%len(all)])
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
 }
 
 // counts are what API server and replicas have counted since they run.
