@@ -24,11 +24,16 @@ func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan)
 	if s == nil {
 		return fmt.Errorf("the snapshot of revision %s is not stored", plan.Primary.Revision)
 	}
+	rotated, err := r.rotated(ctx, w, s)
+	if err != nil {
+		return err
+	}
 	want, err := revision.PrimaryObject(s.Snapshot, revision.PrimaryOptions{
 		SelectorLabels:       r.SelectorLabels,
 		IncludeLabelPrefixes: r.IncludeLabelPrefixes,
 		Canary:               w.canary,
 		Replicas:             plan.Primary.Replicas,
+		Rotated:              rotated,
 	})
 	if err != nil {
 		return err
@@ -50,6 +55,7 @@ func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan)
 	}
 	if changed {
 		r.settled.note(want, next)
+		r.tellRotated(ctx, w, revision.RotatedIn(w.primary), rotated)
 	}
 	w.primary = next
 	return nil
@@ -69,7 +75,11 @@ func mergePrimary(existing, want *unstructured.Unstructured, intent *core.Primar
 	}
 	delete(spec, "paused")
 	next.SetLabels(with(next.GetLabels(), want.GetLabels()))
-	next.SetAnnotations(with(next.GetAnnotations(), want.GetAnnotations()))
+	annotations := with(next.GetAnnotations(), want.GetAnnotations())
+	if _, rotated := want.GetAnnotations()[revision.AnnotationRotated]; !rotated {
+		delete(annotations, revision.AnnotationRotated)
+	}
+	next.SetAnnotations(annotations)
 	own(next, want.GetOwnerReferences()[0])
 	return next
 }

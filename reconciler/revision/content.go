@@ -19,6 +19,8 @@ type Content struct {
 	// Shared tells that the primary reads the very same object: it opted out of tracking, or it is a Secret of a type that other
 	// controllers own and renew, such as a service account token.
 	Shared bool
+	// Rotated tells that changes pass straight to the primary, whose pods are replaced for it. A rotated config is shared too.
+	Rotated bool
 
 	data       map[string]string
 	binaryData map[string][]byte
@@ -33,16 +35,24 @@ func TrackingDisabled(annotations map[string]string) bool {
 	return strings.HasPrefix(annotations[v1beta1.AnnotationConfigTracking], "disable")
 }
 
+func rotation(annotations map[string]string) bool {
+	return annotations[v1beta1.AnnotationRotation] == v1beta1.RotationDirect
+}
+
 // ConfigMapContent returns what a ConfigMap holds.
 func ConfigMapContent(c *corev1.ConfigMap) (Content, error) {
-	out := Content{Kind: ConfigMap, Name: c.Name, Shared: TrackingDisabled(c.Annotations), data: c.Data, binaryData: c.BinaryData}
+	rotated := rotation(c.Annotations)
+	out := Content{
+		Kind: ConfigMap, Name: c.Name, Shared: rotated || TrackingDisabled(c.Annotations), Rotated: rotated, data: c.Data, binaryData: c.BinaryData,
+	}
 	return out.seal()
 }
 
 // SecretContent returns what a Secret holds.
 func SecretContent(s *corev1.Secret) (Content, error) {
-	shared := TrackingDisabled(s.Annotations) || !slices.Contains(copiedTypes, s.Type)
-	out := Content{Kind: Secret, Name: s.Name, Shared: shared, binaryData: s.Data, secretType: s.Type}
+	rotated := rotation(s.Annotations)
+	shared := rotated || TrackingDisabled(s.Annotations) || !slices.Contains(copiedTypes, s.Type)
+	out := Content{Kind: Secret, Name: s.Name, Shared: shared, Rotated: rotated, binaryData: s.Data, secretType: s.Type}
 	return out.seal()
 }
 

@@ -69,6 +69,8 @@ type PrimaryOptions struct {
 	Canary *v1beta1.Canary
 	// Replicas of the primary; ignored for a DaemonSet.
 	Replicas int32
+	// Rotated are the digests of the rotated configs that the primary reads, by key. Other digests make other pods.
+	Rotated map[string]string
 }
 
 // PrimaryTemplate renders the pod template of the primary. It differs from the snapshot's by the selector label, by the names of the
@@ -121,6 +123,10 @@ func PrimaryObject(s Snapshot, o PrimaryOptions) (*unstructured.Unstructured, er
 		return nil, err
 	}
 	suffixSelector(object(spec, "selector"), label)
+	annotations := map[string]string{AnnotationRevision: d}
+	if err := o.markRotated(template, annotations); err != nil {
+		return nil, err
+	}
 	spec["template"] = template
 	if s.Target.Kind == DaemonSet {
 		spec["updateStrategy"] = surge(object(spec, "updateStrategy"))
@@ -134,7 +140,7 @@ func PrimaryObject(s Snapshot, o PrimaryOptions) (*unstructured.Unstructured, er
 	u.SetNamespace(o.Canary.Namespace)
 	u.SetName(s.Target.Name + PrimarySuffix)
 	u.SetLabels(primaryLabels(s.Labels, label, o))
-	u.SetAnnotations(map[string]string{AnnotationRevision: d})
+	u.SetAnnotations(annotations)
 	u.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(o.Canary, v1beta1.GroupVersion.WithKind("Canary"))})
 	return u, nil
 }

@@ -1,0 +1,71 @@
+//go:build integration
+
+package reconciler
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
+)
+
+// A rotated Secret: switching it on is a change like any other, because the primary has to turn from a copy to the original; from then on a new content
+// replaces the primary's pods and starts no rollout, during one as well.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.application()
+	s.settled(v1beta1.PhaseInitialized)
+	change(s, "token", &corev1.Secret{}, func(c *corev1.Secret) { c.Annotations = map[string]string{v1beta1.AnnotationRotation: v1beta1.RotationDirect} })
+	s.settled(v1beta1.PhaseSucceeded)
+	from := s.deployment("web-primary").Spec.Template.Spec.Containers[0].EnvFrom
+	if from[1].SecretRef.Name != "token" || from[0].ConfigMapRef.Name == "settings" {
+		t.Fatalf("the primary reads %+v; the Secret ought to be the original, the ConfigMap a copy", from)
+	}
+	made := func() string { return s.deployment("web-primary").Spec.Template.Annotations[revision.AnnotationRotated] }
+	first, promoted := made(), s.canary().Status.PromotedRevision
+	if first == "" {
+		t.Fatal("the primary's pods are not tied to the content of the Secret")
+	}
+	rotate := func(value string) {
+		t.Helper()
+		before := made()
+		change(s, "token", &corev1.Secret{}, func(c *corev1.Secret) { c.Data["t"] = []byte(value) })
+		s.until("the primary's pods are replaced", func() bool { return made() != before })
+	}
+	rotate("2")
+	s.told("Rotated", "secret/token changed; the pods of web-primary."+s.ns)
+	s.settled(v1beta1.PhaseSucceeded)
+	if st := s.canary().Status; st.PromotedRevision != promoted || st.CurrentRevision != promoted {
+		t.Errorf("a rotation made revision %s of %s", st.CurrentRevision, promoted)
+	}
+
+	// In the middle of a rollout.
+	s.checks.set(false, "")
+	s.setImage("web:2")
+	s.until("the canary is at 50 %", func() bool { return s.canary().Status.CanaryWeight == 50 })
+	id := s.canary().Status.Rollout.ID
+	rotate("3")
+	if ro := s.canary().Status.Rollout; ro == nil || ro.ID != id || s.image("web-primary") != "web:1" {
+		t.Errorf("the rotation disturbed the rollout: %+v, primary %s", ro, s.image("web-primary"))
+	}
+	s.checks.set(true, "")
+	s.settled(v1beta1.PhaseSucceeded)
+	if s.image("web-primary") != "web:2" || made() == "" {
+		t.Errorf("promoted %s with %q", s.image("web-primary"), made())
+	}
+
+	// A Secret that is gone is no reason to take pods away that run well.
+	last := made()
+	token := &corev1.Secret{}
+	s.get("token", token)
+	if err := shared.admin.Delete(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the Secret is missed", func() bool { return len(s.canary().Status.AwaitedConfigs) == 1 })
+	if made() != last {
+		t.Error("the primary's pods are replaced by some that cannot start")
+	}
+}
