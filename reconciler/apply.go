@@ -31,6 +31,7 @@ func (r *Reconciler) effects() []effect {
 		{"write the route", r.applyRoute},
 		{"write the target", r.applyTarget},
 		{"ask checks", r.applyChecks},
+		{"purge histories", r.applyPurge},
 	}
 }
 

@@ -68,6 +68,7 @@ type Reconciler struct {
 	written *written
 	refs    refIndex
 	settled settled
+	purging purging
 
 	mu       sync.Mutex
 	asked    map[types.NamespacedName]map[string]bool
