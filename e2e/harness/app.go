@@ -28,7 +28,9 @@ var appManifest string
 // App is a version of an application: podinfo with a page of its own. Versions
 // differ in the pod template alone, and each answer tells which it came from.
 type App struct {
-	// Namespace and Name of the Deployment; the default namespace is
+	// Kind of the workload, Deployment or DaemonSet; "" means Deployment.
+	Kind string
+	// Namespace and Name of the workload; the default namespace is
 	// TestNamespace.
 	Namespace, Name string
 	// Version is made of letters, digits, dots and dashes, such as "v2".
@@ -36,11 +38,11 @@ type App struct {
 	// Broken makes the version answer HTTP 500 to every user, though its probes
 	// succeed: it looks for its page in a folder that is not there.
 	Broken bool
-	// Replicas of the Deployment; 0 means 2.
+	// Replicas of a Deployment; 0 means 2.
 	Replicas int
 }
 
-// Key names the Deployment, and a Canary of the same name.
+// Key names the workload, and a Canary of the same name.
 func (a App) Key() types.NamespacedName {
 	a = a.withDefaults()
 	return types.NamespacedName{Namespace: a.Namespace, Name: a.Name}
@@ -50,6 +52,9 @@ func (a App) Key() types.NamespacedName {
 func (a App) Host() string { return a.Name + ".example.com" }
 
 func (a App) withDefaults() App {
+	if a.Kind == "" {
+		a.Kind = "Deployment"
+	}
 	if a.Namespace == "" {
 		a.Namespace = TestNamespace
 	}
@@ -59,7 +64,7 @@ func (a App) withDefaults() App {
 	return a
 }
 
-// Manifests of the application: its namespace, page and Deployment.
+// Manifests of the application: its namespace, page and workload.
 func (a App) Manifests(h *Harness) (string, error) {
 	a = a.withDefaults()
 	return Render("app.yaml", appManifest, struct {
@@ -93,14 +98,23 @@ func (h *Harness) Deploy(ctx context.Context, a App) error {
 	return nil
 }
 
-// DeployedVersion returns the version that a Deployment's template names; ""
-// if there is no such Deployment. A primary's is that of "<name>-primary".
+// DeployedVersion returns the version that the template of a Deployment or
+// DaemonSet names; "" if there is none. A primary's is that of "<name>-primary".
 func (h *Harness) DeployedVersion(ctx context.Context, key types.NamespacedName) (string, error) {
 	var deployments appsv1.DeploymentList
 	if err := h.Client.List(ctx, &deployments, inNamespace(key.Namespace)); err != nil {
 		return "", fmt.Errorf("read Deployment %s: %w", key, err)
 	}
 	for _, d := range deployments.Items {
+		if d.Name == key.Name {
+			return d.Spec.Template.Labels[versionLabel], nil
+		}
+	}
+	var daemonSets appsv1.DaemonSetList
+	if err := h.Client.List(ctx, &daemonSets, inNamespace(key.Namespace)); err != nil {
+		return "", fmt.Errorf("read DaemonSet %s: %w", key, err)
+	}
+	for _, d := range daemonSets.Items {
 		if d.Name == key.Name {
 			return d.Spec.Template.Labels[versionLabel], nil
 		}

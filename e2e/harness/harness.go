@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -132,7 +133,17 @@ func (h *Harness) Apply(ctx context.Context, manifests string) error {
 // RolledOut waits until a Deployment's pods are all of its current template and
 // ready. The error tells what its pods are waiting for.
 func (h *Harness) RolledOut(ctx context.Context, namespace, name string) error {
-	_, err := h.Cluster.Kubectl(ctx, "", "--namespace", namespace, "rollout", "status", "deployment/"+name, "--timeout="+h.timeout.String())
+	return h.rolledOut(ctx, namespace, "deployment/"+name)
+}
+
+// AppRolledOut does the same for the workload of an application.
+func (h *Harness) AppRolledOut(ctx context.Context, a App) error {
+	a = a.withDefaults()
+	return h.rolledOut(ctx, a.Namespace, strings.ToLower(a.Kind)+"/"+a.Name)
+}
+
+func (h *Harness) rolledOut(ctx context.Context, namespace, workload string) error {
+	_, err := h.Cluster.Kubectl(ctx, "", "--namespace", namespace, "rollout", "status", workload, "--timeout="+h.timeout.String())
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, h.namespaceReport(ctx, namespace))
 	}

@@ -25,13 +25,13 @@ func deletedCanary(t *testing.T) {
 			since := time.Now()
 			_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=3m")
 			s.ok(err)
-			s.givenBack(since)
+			s.givenBack(since, "v1")
 		})
 	}
 }
 
 // givenBack checks that the target serves all users with the last good version, that Sluice left nothing behind, and that no user was failed.
-func (s *story) givenBack(since time.Time) {
+func (s *story) givenBack(since time.Time, version string) {
 	s.Helper()
 	s.eventually("the primary is gone", func() bool {
 		v, err := stage.DeployedVersion(s.ctx, s.primary())
@@ -44,10 +44,10 @@ func (s *story) givenBack(since time.Time) {
 	})
 	s.unharmed(since)
 	after := s.users.Recording().Between(gone, time.Time{}).Summary()
-	if after.ByVersion["v1"].Requests != after.Requests {
-		s.Errorf("users are served by %v, not by v1 alone", after.Versions())
+	if after.ByVersion[version].Requests != after.Requests {
+		s.Errorf("users are served by %v, not by %s alone", after.Versions(), version)
 	}
-	out, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "get", "deployment", s.key.Name, "--output=yaml")
+	out, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "get", s.app.Kind, s.key.Name, "--output=yaml")
 	s.ok(err)
 	if strings.Contains(out, "sluice.dev/") {
 		s.Errorf("Sluice left its marks on the target:\n%s", out)
@@ -72,7 +72,7 @@ func emergencyExit(t *testing.T) {
 		t.Errorf("webhook configurations are left: %s %v", hooks, err)
 	}
 	for _, s := range []*story{idle, midway} {
-		s.givenBack(since)
+		s.givenBack(since, "v1")
 	}
 	for _, args := range [][]string{
 		{"delete", "canaries", "--all", "--all-namespaces", "--timeout=2m"},

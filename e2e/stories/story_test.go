@@ -42,13 +42,13 @@ type story struct {
 
 // canary is what stories vary in their Canary.
 type canary struct {
-	Name, Namespace, Host, Provider, Interval, Gateway, MetricsServer, LoadTester, Query string
+	Kind, Name, Namespace, Host, Provider, Interval, Gateway, MetricsServer, LoadTester, Query string
 	Threshold                                                                            int
 }
 
 func (s *story) canary() canary {
 	return canary{
-		Name: s.key.Name, Namespace: s.key.Namespace, Host: s.app.Host(), Provider: "gatewayapi:v1", Interval: "8s", Gateway: "traefik",
+		Kind: s.app.Kind, Name: s.key.Name, Namespace: s.key.Namespace, Host: s.app.Host(), Provider: "gatewayapi:v1", Interval: "8s", Gateway: "traefik",
 		MetricsServer: harness.MetricsServer, LoadTester: harness.LoadTester, Threshold: 2,
 	}
 }
@@ -56,8 +56,14 @@ func (s *story) canary() canary {
 // begin makes a story of an application that runs version v1 and has no Canary yet. Everything goes when it is told.
 func begin(t *testing.T, name string) *story {
 	t.Helper()
+	return beginWith(t, harness.App{Kind: "Deployment", Name: name, Version: "v1"})
+}
+
+// beginWith does the same with an application of another kind.
+func beginWith(t *testing.T, app harness.App) *story {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	app := harness.App{Name: name, Version: "v1"}
+	name := app.Name
 	s := &story{T: t, ctx: ctx, app: app, key: app.Key()}
 	s.timeline = stage.Follow(ctx, s.key)
 	t.Cleanup(func() {
@@ -70,7 +76,7 @@ func begin(t *testing.T, name string) *story {
 		}
 		ending, done := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 		defer done()
-		for _, args := range [][]string{{"delete", "canary", name}, {"delete", "deployment,service,configmap", name, name + "-page"}, {"delete", "httproute", name}} {
+		for _, args := range [][]string{{"delete", "canary", name}, {"delete", "deployment,daemonset,service,configmap", name, name + "-page"}, {"delete", "httproute", name}} {
 			args = append(args, "--namespace", s.key.Namespace, "--ignore-not-found", "--timeout=90s")
 			if _, err := stage.Cluster.Kubectl(ending, "", args...); err != nil {
 				t.Errorf("clean up: %v", err)
@@ -78,7 +84,7 @@ func begin(t *testing.T, name string) *story {
 		}
 	})
 	s.deploy("v1")
-	s.ok(stage.RolledOut(ctx, s.key.Namespace, name))
+	s.ok(stage.AppRolledOut(ctx, app))
 	return s
 }
 
@@ -86,10 +92,16 @@ func begin(t *testing.T, name string) *story {
 func adopted(t *testing.T, name string, change func(*canary)) *story {
 	t.Helper()
 	s := begin(t, name)
+	s.adopt(change)
+	return s
+}
+
+// adopt has the application initialised, and its users asking.
+func (s *story) adopt(change func(*canary)) {
+	s.Helper()
 	s.apply(s.manifest(change))
 	s.phase(rollout, v1beta1.PhaseInitialized)
 	s.ask()
-	return s
 }
 
 func (s *story) ok(err error) {
