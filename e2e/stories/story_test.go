@@ -43,7 +43,7 @@ type story struct {
 // canary is what stories vary in their Canary.
 type canary struct {
 	Kind, Name, Namespace, Host, Provider, Interval, Gateway, MetricsServer, LoadTester, Query string
-	Threshold                                                                            int
+	Threshold                                                                                  int
 }
 
 func (s *story) canary() canary {
