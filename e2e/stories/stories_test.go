@@ -26,7 +26,6 @@ func TestStories(t *testing.T) {
 			{"the target comes late", lateTarget},
 			{"the gateway comes late", lateGateway},
 			{"the Canary is deleted", deletedCanary},
-			{"a DaemonSet", daemonSet},
 		} {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
