@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,7 +24,8 @@ type baseline struct {
 	write     client.Writer
 }
 
-// record labels the target, so that its changes are intercepted from here on, and stores its revision. A target that does not exist has none.
+// record labels the target and its configs, so that their changes are intercepted from here on, and stores the target's revision. A target that
+// does not exist has none.
 func (b baseline) record(ctx context.Context, c *v1beta1.Canary) error {
 	target, err := b.track(ctx, c)
 	if apierrors.IsNotFound(err) || beingDeleted(target) {
@@ -31,8 +34,16 @@ func (b baseline) record(ctx context.Context, c *v1beta1.Canary) error {
 	if err != nil {
 		return err
 	}
+	if !b.snapshots.ignoreConfigs {
+		if err := b.trackConfigs(ctx, target); err != nil {
+			return err
+		}
+	}
+	if serves, err := b.serves(ctx, c, target); err != nil || !serves {
+		return err
+	}
 	taken := revision.Taken{At: b.snapshots.now(), Baseline: true}
-	object, created, err := b.snapshots.store(ctx, target, taken)
+	object, created, err := b.snapshots.store(ctx, target, b.snapshots.lookup(ctx, c.Namespace), taken)
 	if err != nil || created {
 		return err
 	}
@@ -41,11 +52,7 @@ func (b baseline) record(ctx context.Context, c *v1beta1.Canary) error {
 
 // track sets the labels. The answer to the patch is the target as it was labelled: nothing can come between the two.
 func (b baseline) track(ctx context.Context, c *v1beta1.Canary) (*unstructured.Unstructured, error) {
-	target := &unstructured.Unstructured{}
-	target.SetAPIVersion(appsv1.SchemeGroupVersion.String())
-	target.SetKind(c.Spec.TargetRef.Kind)
-	target.SetNamespace(c.Namespace)
-	target.SetName(c.Spec.TargetRef.Name)
+	target := targetOf(c)
 	patch, err := metadataPatch("labels", map[string]string{
 		v1beta1.LabelTracked: v1beta1.TrackedTarget,
 		v1beta1.LabelCanary:  revision.LabelValue(c.Name),
@@ -57,6 +64,56 @@ func (b baseline) track(ctx context.Context, c *v1beta1.Canary) (*unstructured.U
 		return nil, fmt.Errorf("label %s %s: %w", c.Spec.TargetRef.Kind, c.Spec.TargetRef.Name, err)
 	}
 	return target, nil
+}
+
+// serves tells whether the target may have users. One at zero beside a primary has none: a cluster was restored in the middle of a rollout, or
+// another controller went before, and what the target is at may never have been looked at.
+func (b baseline) serves(ctx context.Context, c *v1beta1.Canary, target *unstructured.Unstructured) (bool, error) {
+	replicas, set, err := unstructured.NestedInt64(target.Object, "spec", "replicas")
+	if err != nil || !set || replicas > 0 {
+		return true, nil
+	}
+	primary := &metav1.PartialObjectMetadata{}
+	primary.SetGroupVersionKind(target.GroupVersionKind())
+	key := types.NamespacedName{Namespace: c.Namespace, Name: c.PrimaryName()}
+	switch err := b.snapshots.live.Get(ctx, key, primary); {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return true, fmt.Errorf("look for %s %s: %w", target.GetKind(), key.Name, err)
+	}
+	return false, nil
+}
+
+// trackConfigs labels the configs that the target references. One that does not exist is labelled when it appears.
+func (b baseline) trackConfigs(ctx context.Context, target *unstructured.Unstructured) error {
+	if revision.TrackingDisabled(target.GetAnnotations()) {
+		return nil
+	}
+	template, err := revision.TemplateOf(target)
+	if err != nil {
+		return err
+	}
+	refs, err := revision.ConfigRefs(template)
+	if err != nil {
+		return err
+	}
+	patch, err := metadataPatch("labels", map[string]string{v1beta1.LabelTracked: v1beta1.TrackedConfig})
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		object := &metav1.PartialObjectMetadata{}
+		object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(string(ref.Kind)))
+		err := b.snapshots.live.Get(ctx, types.NamespacedName{Namespace: target.GetNamespace(), Name: ref.Name}, object)
+		if err == nil && object.Labels[v1beta1.LabelTracked] == "" {
+			err = b.write.Patch(ctx, object, patch)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("label %s %s: %w", ref.Kind, ref.Name, err)
+		}
+	}
+	return nil
 }
 
 // mark dates the baseline on a snapshot that was stored earlier.

@@ -21,6 +21,8 @@ type Facts struct {
 	Canary *v1beta1.Canary
 	// Hold tells that a change of the template must wait, because pods of the target may hold user traffic.
 	Hold bool
+	// User is who asks, as the API server authenticated them.
+	User string
 }
 
 // Outcome is the answer to a request. It never denies: what must not reach users is held instead.
@@ -92,9 +94,14 @@ func created(f Facts) (Outcome, bool, error) {
 	if f.Operation != admissionv1.Create {
 		return Outcome{}, false, nil
 	}
+	digest, err := templateAddress(f.New)
+	if err != nil {
+		return Outcome{}, false, err
+	}
 	p := newPatch(f.New)
 	track(p, f.Canary)
 	keepIdle(p, f)
+	stamp(p, nil, true, f.User, digest)
 	return Outcome{Patches: p.operations}, true, nil
 }
 
@@ -114,6 +121,11 @@ func updated(f Facts) (Outcome, bool, error) {
 	// A replace drops labels, and a lost label would blind the gate.
 	track(p, f.Canary)
 	keepIdle(p, f)
+	address, err := templateAddress(f.New)
+	if err != nil {
+		return Outcome{}, false, err
+	}
+	stamp(p, f.Old.GetAnnotations(), changed, f.User, address)
 	h := holdsOf(f)
 	if f.Hold && (changed || h.old != nil) {
 		digest, err := templateDigest(f.New)
@@ -168,4 +180,13 @@ func templateDigest(workload *unstructured.Unstructured) (string, error) {
 		return "", err
 	}
 	return bare.Digest()
+}
+
+// templateAddress identifies a template as a stamp does.
+func templateAddress(workload *unstructured.Unstructured) (string, error) {
+	bare, _, err := revision.Take(workload, nil)
+	if err != nil {
+		return "", err
+	}
+	return bare.TemplateDigest()
 }

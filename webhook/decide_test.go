@@ -104,6 +104,28 @@ func digestOf(t *testing.T, u *unstructured.Unstructured) string {
 	return d
 }
 
+func addressOf(t *testing.T, u *unstructured.Unstructured) string {
+	t.Helper()
+	d, err := templateAddress(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// stamped records that a user has admitted the template with an image.
+func stamped(user, tag string) func(*unstructured.Unstructured) {
+	return func(u *unstructured.Unstructured) {
+		other := u.DeepCopy()
+		image(tag)(other)
+		digest, err := templateAddress(other)
+		if err != nil {
+			panic(err)
+		}
+		set(v1beta1.Admitted{By: user, Digest: digest}.String(), "metadata", "annotations", v1beta1.AnnotationAdmitted)(u)
+	}
+}
+
 func heldAs(t *testing.T, u *unstructured.Unstructured, wasPaused bool) string {
 	t.Helper()
 	return v1beta1.Hold{Revision: digestOf(t, u), Paused: wasPaused}.String()
@@ -125,9 +147,12 @@ func TestDecideOnUpdate(t *testing.T) {
 			new: change{set([]any{map[string]any{"newInTheNextRelease": true, "image": "podinfo:1", "name": "app"}}, "spec", "template", "spec", "containers")}, hold: true},
 		"a field of the template that no type knows is a change": {
 			new:      change{set([]any{map[string]any{"name": "app", "image": "podinfo:1", "newInTheNextRelease": false}}, "spec", "template", "spec", "containers")},
-			snapshot: true,
+			snapshot: true, patched: true,
 		},
-		"a change between rollouts lands":    {new: change{image("2")}, snapshot: true},
+		"a change between rollouts lands":    {new: change{image("2")}, snapshot: true, patched: true},
+		"a stamp outlives a replace":         {old: change{stamped("john", "1")}, new: change{replaced}, patched: true},
+		"a change renews the stamp":          {old: change{stamped("john", "1")}, new: change{stamped("john", "1"), image("2")}, snapshot: true, patched: true},
+		"a forged stamp does not last":       {new: change{stamped("john", "2"), image("2")}, snapshot: true, patched: true},
 		"a change during a rollout is held":  {new: change{image("2")}, hold: true, wantHold: held(t, false), wantPaused: true, snapshot: true, patched: true},
 		"the user's own pause is recorded":   {old: change{paused(true)}, new: change{paused(true), image("2")}, hold: true, wantHold: held(t, true), wantPaused: true, snapshot: true, patched: true},
 		"a second change renews the hold":    {old: change{image("2"), hold(heldByB)}, new: change{image("3"), hold(heldByB)}, hold: true, wantHold: held(t, false), wantPaused: true, snapshot: true, patched: true},
@@ -161,7 +186,7 @@ func TestDecideOnUpdate(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			f := Facts{Operation: admissionv1.Update, Old: workload(t, tt.old...), New: workload(t, tt.new...), Canary: canary("test", "podinfo"), Hold: tt.hold}
+			f := Facts{Operation: admissionv1.Update, Old: workload(t, tt.old...), New: workload(t, tt.new...), Canary: canary("test", "podinfo"), Hold: tt.hold, User: "jane"}
 			out := decide(t, f)
 			if out.Snapshot != tt.snapshot {
 				t.Errorf("snapshot: %v, want %v", out.Snapshot, tt.snapshot)
@@ -186,9 +211,16 @@ func TestDecideOnUpdate(t *testing.T) {
 			if l := stored.GetLabels(); l[v1beta1.LabelTracked] != v1beta1.TrackedTarget || l[v1beta1.LabelCanary] != "podinfo" {
 				t.Errorf("labels: %v, want those of a target of podinfo", l)
 			}
+			wantStamp := f.Old.GetAnnotations()[v1beta1.AnnotationAdmitted]
+			if tt.snapshot {
+				wantStamp = v1beta1.Admitted{By: "jane", Digest: addressOf(t, f.New)}.String()
+			}
+			if got := stored.GetAnnotations()[v1beta1.AnnotationAdmitted]; got != wantStamp {
+				t.Errorf("stamp: %s, want %s", got, wantStamp)
+			}
 			untouched(t, f.New, stored)
 			// The API server may ask again with what the first answer made of the object.
-			again := decide(t, Facts{Operation: f.Operation, Old: f.Old, New: stored, Canary: f.Canary, Hold: f.Hold})
+			again := decide(t, Facts{Operation: f.Operation, Old: f.Old, New: stored, Canary: f.Canary, Hold: f.Hold, User: f.User})
 			if len(again.Patches) > 0 {
 				t.Errorf("a second call patches again: %v", again.Patches)
 			}
@@ -221,6 +253,7 @@ func untouched(t *testing.T, requested, stored *unstructured.Unstructured) {
 		u = u.DeepCopy()
 		without("spec", "paused")(u)
 		without("metadata", "annotations", v1beta1.AnnotationHold)(u)
+		without("metadata", "annotations", v1beta1.AnnotationAdmitted)(u)
 		without("metadata", "labels", v1beta1.LabelTracked)(u)
 		without("metadata", "labels", v1beta1.LabelCanary)(u)
 		for _, field := range []string{"labels", "annotations"} {
@@ -297,9 +330,10 @@ func TestDecideWithoutCanary(t *testing.T) {
 }
 
 func TestDecideOnCreateAndDelete(t *testing.T) {
-	created := decide(t, Facts{Operation: admissionv1.Create, New: workload(t, replaced), Canary: canary("test", "podinfo"), Hold: true})
+	created := decide(t, Facts{Operation: admissionv1.Create, New: workload(t, replaced), Canary: canary("test", "podinfo"), Hold: true, User: "jane"})
 	if got := mustJSON(t, created.Patches); got != `[{"op":"add","path":"/metadata/labels","value":{"sluice.dev/tracked":"target"}},`+
-		`{"op":"add","path":"/metadata/labels/sluice.dev~1canary","value":"podinfo"}]` {
+		`{"op":"add","path":"/metadata/labels/sluice.dev~1canary","value":"podinfo"},`+
+		`{"op":"add","path":"/metadata/annotations","value":{"sluice.dev/admitted":"{\"by\":\"jane\",\"digest\":\"`+addressOf(t, workload(t))+`\"}"}}]` {
 		t.Errorf("patches of a new target: %s", got)
 	}
 	long := canary("test", strings.Repeat("c", 100))

@@ -56,6 +56,8 @@ var world struct {
 	kubeconfig string
 	// cache is what the webhook process reads from.
 	cache client.Reader
+	// fencer stands for the routes.
+	fencer *fencer
 	// requests counts what the webhook process asks of the API server, watches aside.
 	requests atomic.Int64
 }
@@ -123,7 +125,8 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 		return err
 	}
 	world.cache = mgr.GetCache()
-	options := Options{Username: own, Registerer: world.metrics, Validation: validation.Options{DefaultProvider: "kubernetes", CheckQuery: promql.Check}}
+	world.fencer = &fencer{}
+	options := Options{Username: own, Fencer: world.fencer, Registerer: world.metrics, Validation: validation.Options{DefaultProvider: "kubernetes", CheckQuery: promql.Check}}
 	if err := Setup(ctx, mgr, options); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -72,4 +73,44 @@ func (r *recorder) take() []string {
 func isPaused(workload *unstructured.Unstructured) bool {
 	paused, _, err := unstructured.NestedBool(workload.Object, "spec", "paused")
 	return err == nil && paused
+}
+
+// fencer notes the fences that it is asked for. Safe for concurrent use.
+type fencer struct {
+	mu   sync.Mutex
+	then func(context.Context, *v1beta1.Canary, v1beta1.Fence) error
+	seen map[string][]v1beta1.Fence
+}
+
+// Fence implements Fencer.
+func (f *fencer) Fence(ctx context.Context, c *v1beta1.Canary, fence v1beta1.Fence) error {
+	f.mu.Lock()
+	then := f.then
+	if f.seen == nil {
+		f.seen = map[string][]v1beta1.Fence{}
+	}
+	f.seen[c.Namespace+"/"+c.Name] = append(f.seen[c.Namespace+"/"+c.Name], fence)
+	f.mu.Unlock()
+	if then != nil {
+		return then(ctx, c, fence)
+	}
+	return nil
+}
+
+// do sets what happens at each fence; nil means that it succeeds.
+func (f *fencer) do(then func(context.Context, *v1beta1.Canary, v1beta1.Fence) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.then = then
+}
+
+// of returns the causes of the fences of a Canary, in order.
+func (f *fencer) of(namespace, name string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var causes []string
+	for _, fence := range f.seen[namespace+"/"+name] {
+		causes = append(causes, fence.Cause)
+	}
+	return causes
 }

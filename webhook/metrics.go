@@ -22,6 +22,8 @@ const (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	fences   *prometheus.CounterVec
+	unheld   *prometheus.CounterVec
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -35,11 +37,33 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Help:    "Time from the decoded admission request to its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5},
 		}, []string{"path"}),
+		fences: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_admission_fences_total",
+			Help: "Routes from which users were to be taken before a change landed, by outcome (written, failed; after a failure the change is let through and the controller catches up).",
+		}, []string{"outcome"}),
+		unheld: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_admission_unheld_total",
+			Help: "Changes during a rollout that were about to land without what the mutating phase does for them, by kind of object. The controller catches up.",
+		}, []string{"kind"}),
 	}
-	if err := errors.Join(registerer.Register(m.requests), registerer.Register(m.duration)); err != nil {
+	if err := m.register(registerer); err != nil {
 		return nil, fmt.Errorf("register the admission metrics: %w", err)
 	}
 	return m, nil
+}
+
+func (m *metrics) register(registerer prometheus.Registerer) error {
+	var err error
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.fences, m.unheld} {
+		err = errors.Join(err, registerer.Register(c))
+	}
+	return err
+}
+
+// fenced counts the routes of one request.
+func (m *metrics) fenced(written, failed int) {
+	m.fences.WithLabelValues("written").Add(float64(written))
+	m.fences.WithLabelValues("failed").Add(float64(failed))
 }
 
 func (m *metrics) observe(path, operation string, dryRun bool, outcome string, took time.Duration) {

@@ -30,24 +30,26 @@ const (
 	// DefaultConfiguration is the name of the shipped webhook configurations.
 	DefaultConfiguration = "sluice"
 
-	// newTargetsWebhook is the one whose reach follows the Canaries.
+	// newTargetsWebhook and newConfigsWebhook are those whose reach follows the Canaries.
 	newTargetsWebhook = "new-targets.sluice.dev"
+	newConfigsWebhook = "new-configs.sluice.dev"
 	// noNamespace stands for none in a selector that must name one; no namespace can have that name.
 	noNamespace = "no_namespace"
 	// scopeTimeout bounds one write of the configuration.
 	scopeTimeout = 10 * time.Second
 )
 
-// scope keeps the webhook for new workloads to the namespaces that hold Canaries: new objects carry no label yet, and everybody else's
-// workloads are none of Sluice's business. It never creates a configuration.
+// scope keeps the webhooks for new objects to those that Canaries wait for: new objects carry no label yet, and everybody else's are none of
+// Sluice's business. It never creates a configuration.
 type scope struct {
 	canaries      client.Reader
 	configuration client.Reader
 	writer        client.Writer
 	name          string
+	ignoreConfigs bool
 }
 
-// Reconcile writes the namespaces where they differ. The request says nothing: there is one thing to do.
+// Reconcile writes the reach where it differs. The request says nothing: there is one thing to do.
 func (s scope) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, scopeTimeout)
 	defer cancel()
@@ -61,7 +63,7 @@ func (s scope) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Re
 		return reconcile.Result{}, fmt.Errorf("list the Canaries: %w", err)
 	}
 	want := have.DeepCopy()
-	if !narrow(want, namespacesOf(list.Items)) {
+	if !narrow(want, s.wanted(list.Items)) {
 		return reconcile.Result{}, nil
 	}
 	err := s.writer.Patch(ctx, want, client.StrategicMergeFrom(&have, client.MergeFromWithOptimisticLock{}))
@@ -70,40 +72,63 @@ func (s scope) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Re
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("write the namespaces that hold Canaries into MutatingWebhookConfiguration %s: %w", s.name, err)
+		return reconcile.Result{}, fmt.Errorf("write what Canaries wait for into MutatingWebhookConfiguration %s: %w", s.name, err)
 	}
 	return reconcile.Result{}, nil
 }
 
-// namespacesOf lists the namespaces of Canaries, sorted.
-func namespacesOf(canaries []v1beta1.Canary) []string {
-	var out []string
+// wanted returns the reach of the webhooks for new objects, by name.
+func (s scope) wanted(canaries []v1beta1.Canary) map[string]webhookReach {
+	var anything, configs webhookReach
 	for i := range canaries {
-		out = append(out, canaries[i].Namespace)
+		c := &canaries[i]
+		anything.namespaces = append(anything.namespaces, c.Namespace)
+		if len(c.Status.AwaitedConfigs) > 0 && !s.ignoreConfigs {
+			configs.namespaces = append(configs.namespaces, c.Namespace)
+			configs.awaited = append(configs.awaited, awaitedBy(c)...)
+		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return map[string]webhookReach{newTargetsWebhook: anything, newConfigsWebhook: configs}
 }
 
-// narrow puts the namespaces into the configuration and tells whether that changed anything. Other expressions of the selector stay.
-func narrow(c *admissionregv1.MutatingWebhookConfiguration, namespaces []string) bool {
-	if len(namespaces) == 0 {
-		namespaces = []string{noNamespace}
-	}
+// webhookReach is what a webhook is asked about. Neither list need be sorted.
+type webhookReach struct {
+	namespaces []string
+	// awaited are objects as awaitedBy writes them.
+	awaited []string
+}
+
+// narrow puts the reach of webhooks into the configuration and tells whether that changed anything. Other expressions of a selector, and other
+// conditions, stay.
+func narrow(c *admissionregv1.MutatingWebhookConfiguration, wanted map[string]webhookReach) bool {
 	changed := false
 	for i := range c.Webhooks {
 		w := &c.Webhooks[i]
-		if w.Name != newTargetsWebhook {
+		reach, ok := wanted[w.Name]
+		if !ok {
 			continue
 		}
 		if w.NamespaceSelector == nil {
 			w.NamespaceSelector = &metav1.LabelSelector{}
 		}
+		namespaces := unique(reach.namespaces)
+		if len(namespaces) == 0 {
+			namespaces = []string{noNamespace}
+		}
 		if e := namedIn(w.NamespaceSelector); !slices.Equal(e.Values, namespaces) {
 			e.Values, changed = namespaces, true
 		}
+		if w.Name == newConfigsWebhook && setCondition(w, awaitedExpression(reach.awaited)) {
+			changed = true
+		}
 	}
 	return changed
+}
+
+func unique(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // namedIn returns the expression that lists namespaces, which is added when it is missing: without it the webhook would reach all of them.
@@ -119,7 +144,7 @@ func namedIn(selector *metav1.LabelSelector) *metav1.LabelSelectorRequirement {
 }
 
 // setupScope adds the scope to the manager. It runs where the lease is held, and watches the one configuration by name: that is all it may read.
-func setupScope(mgr manager.Manager, name string) error {
+func setupScope(mgr manager.Manager, name string, ignoreConfigs bool) error {
 	configurations, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(),
 		Scheme:     mgr.GetScheme(),
@@ -135,17 +160,21 @@ func setupScope(mgr manager.Manager, name string) error {
 		return fmt.Errorf("add the cache of the webhook configuration: %w", err)
 	}
 	worker, err := controller.New("webhook-scope", mgr, controller.Options{
-		Reconciler: scope{canaries: mgr.GetCache(), configuration: configurations, writer: mgr.GetClient(), name: name},
+		Reconciler: scope{
+			canaries: mgr.GetCache(), configuration: configurations, writer: mgr.GetClient(), name: name, ignoreConfigs: ignoreConfigs,
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("make the controller of the webhook's scope: %w", err)
 	}
-	// A Canary stays in its namespace, so only its coming and going counts.
-	comesOrGoes := predicate.TypedFuncs[*v1beta1.Canary]{
-		UpdateFunc: func(event.TypedUpdateEvent[*v1beta1.Canary]) bool { return false },
+	// A Canary stays in its namespace, so only its coming and going counts, and what it waits for.
+	matters := predicate.TypedFuncs[*v1beta1.Canary]{
+		UpdateFunc: func(e event.TypedUpdateEvent[*v1beta1.Canary]) bool {
+			return !slices.Equal(e.ObjectOld.Status.AwaitedConfigs, e.ObjectNew.Status.AwaitedConfigs)
+		},
 	}
 	err = errors.Join(
-		worker.Watch(source.Kind(mgr.GetCache(), &v1beta1.Canary{}, once[*v1beta1.Canary](name), comesOrGoes)),
+		worker.Watch(source.Kind(mgr.GetCache(), &v1beta1.Canary{}, once[*v1beta1.Canary](name), matters)),
 		worker.Watch(source.Kind(configurations, &admissionregv1.MutatingWebhookConfiguration{}, once[*admissionregv1.MutatingWebhookConfiguration](name))),
 	)
 	if err != nil {

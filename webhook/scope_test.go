@@ -31,7 +31,7 @@ func TestNarrow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			other := admissionregv1.MutatingWebhook{Name: "targets.sluice.dev", NamespaceSelector: &metav1.LabelSelector{}}
 			c := &admissionregv1.MutatingWebhookConfiguration{Webhooks: []admissionregv1.MutatingWebhook{other, {Name: newTargetsWebhook, NamespaceSelector: tt.have}}}
-			if got := narrow(c, namespacesOf(tt.canaries)); got != tt.changed {
+			if got := narrow(c, scope{}.wanted(tt.canaries)); got != tt.changed {
 				t.Errorf("changed: %v, want %v", got, tt.changed)
 			}
 			if a, b := mustJSON(t, c.Webhooks[1].NamespaceSelector.MatchExpressions), mustJSON(t, tt.want); a != b {

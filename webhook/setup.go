@@ -23,17 +23,13 @@ import (
 // Paths that the webhook configurations name.
 const (
 	PathWorkloads       = "/mutate-workloads"
+	PathConfigs         = "/mutate-configs"
+	PathVerifyWorkloads = "/validate-workloads"
+	PathVerifyConfigs   = "/validate-configs"
 	PathCanaries        = "/validate-canaries"
 	PathMetricTemplates = "/validate-metrictemplates"
 	PathAlertProviders  = "/validate-alertproviders"
 )
-
-// Fencer takes users off a canary at once, for a change that cannot be held.
-type Fencer interface {
-	// Fence marks the Canary's route with f and, unless its primary is being rolled and needs the canary's capacity, sets its canary weight to 0,
-	// in one write. Without a route, or with a provider that has none, it does nothing.
-	Fence(ctx context.Context, c *v1beta1.Canary, f v1beta1.Fence) error
-}
 
 // Options configure the handlers.
 type Options struct {
@@ -64,6 +60,9 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 	if o.Username == "" {
 		return errors.New("the username of Sluice's service account is empty: name it, or Sluice would hold its own changes")
 	}
+	if o.Fencer == nil {
+		return errors.New("there is no Fencer: without one users could read a changed config before it is analysed")
+	}
 	o = o.withDefaults()
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
@@ -75,8 +74,11 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) error {
 			return fmt.Errorf("watch %T for admission: %w", object, err)
 		}
 	}
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("index the Canaries for admission: %w", err)
+	}
 	register(mgr.GetWebhookServer(), o, m, clients{cache: mgr.GetCache(), live: mgr.GetAPIReader(), write: mgr.GetClient()})
-	return setupScope(mgr, o.Configuration)
+	return setupScope(mgr, o.Configuration, o.IgnoreConfigs)
 }
 
 // clients are the three ways to the API server.
@@ -87,30 +89,32 @@ type clients struct {
 }
 
 func register(server webhook.Server, o Options, m *metrics, c clients) {
-	store := snapshots{cache: c.cache, live: c.live, write: c.write, now: o.Now}
+	reach, limits := reach{username: o.Username, namespace: o.Namespace}, &bounds{timeout: bodyTimeout, limit: maxBodies}
+	for path, h := range handlers(o, m, c) {
+		hook := &admission.Webhook{Handler: guard{path: path, inner: whole{h}, reach: reach, metrics: m, now: o.Now}}
+		server.Register(path, limits.around(hook))
+	}
+}
+
+func handlers(o Options, m *metrics, c clients) map[string]handler {
+	store := snapshots{cache: c.cache, live: c.live, write: c.write, now: o.Now, ignoreConfigs: o.IgnoreConfigs}
 	facts := factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper()}
-	handlers := map[string]handler{
-		PathWorkloads: workloads{
-			canaries:  canaries{cache: c.cache, live: c.live},
-			snapshots: store,
-			needsHold: func(c *v1beta1.Canary) bool { return core.NeedsHold(c, o.Now()) },
-		},
-		PathCanaries: canaryGate{
-			facts:    facts,
-			baseline: baseline{snapshots: store, write: c.write},
-			options:  o.Validation,
-		},
+	find := canaries{cache: c.cache, live: c.live}
+	fence := fences{fencer: o.Fencer, metrics: m, now: o.Now}
+	targets := workloads{canaries: find, snapshots: store, needsHold: func(c *v1beta1.Canary) bool { return core.NeedsHold(c, o.Now()) }}
+	configs := configs{canaries: find, snapshots: store, fences: fence, needsFence: core.NeedsFence, ignore: o.IgnoreConfigs}
+	return map[string]handler{
+		PathWorkloads:       targets,
+		PathConfigs:         configs,
+		PathVerifyWorkloads: verifyWorkloads{workloads: targets, fences: fence},
+		PathVerifyConfigs:   verifyConfigs{configs: configs},
+		PathCanaries:        canaryGate{facts: facts, baseline: baseline{snapshots: store, write: c.write}, options: o.Validation},
 		PathMetricTemplates: objectGate[v1beta1.MetricTemplate]{
 			references: validation.TemplateReferences, judge: validation.ValidateMetricTemplate, facts: facts, options: o.Validation,
 		},
 		PathAlertProviders: objectGate[v1beta1.AlertProvider]{
 			references: validation.AlertReferences, judge: validation.ValidateAlertProvider, facts: facts, options: o.Validation,
 		},
-	}
-	reach, limits := reach{username: o.Username, namespace: o.Namespace}, &bounds{timeout: bodyTimeout, limit: maxBodies}
-	for path, h := range handlers {
-		hook := &admission.Webhook{Handler: guard{path: path, inner: whole{h}, reach: reach, metrics: m, now: o.Now}}
-		server.Register(path, limits.around(hook))
 	}
 }
 

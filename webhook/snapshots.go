@@ -25,20 +25,69 @@ type snapshots struct {
 	live  client.Reader
 	write client.Writer
 	now   func() time.Time
+	// ignoreConfigs leaves configs out of revisions.
+	ignoreConfigs bool
 }
 
 // keep stores the revision that a workload is at, unless that is known to be stored. In the steady state it asks the API server nothing.
-func (s snapshots) keep(ctx context.Context, c *v1beta1.Canary, workload *unstructured.Unstructured, user string) error {
+func (s snapshots) keep(ctx context.Context, c *v1beta1.Canary, workload *unstructured.Unstructured) error {
 	known, err := s.known(ctx, c, workload)
 	if err != nil || known {
 		return err
 	}
-	_, _, err = s.store(ctx, workload, revision.Taken{By: user, At: s.now()})
+	digest, err := templateAddress(workload)
+	if err != nil {
+		return err
+	}
+	taken := revision.Taken{By: madeBy(workload.GetAnnotations(), digest), At: s.now()}
+	_, _, err = s.store(ctx, workload, s.lookup(ctx, workload.GetNamespace()), taken)
+	return ignoreTerminating(err)
+}
+
+// keepBefore stores the revision that a Canary's target is at with the old content of a config, which is about to change, unless that is known
+// to be stored. Content is nil for a config that does not exist yet.
+func (s snapshots) keepBefore(ctx context.Context, c *v1beta1.Canary, ref revision.ConfigRef, content *revision.Content, by string) error {
+	if s.knownWith(ctx, c, ref, content) {
+		return nil
+	}
+	target, err := liveTarget(ctx, s.live, c)
+	if target == nil || err != nil {
+		return err
+	}
+	others := s.lookup(ctx, c.Namespace)
+	_, _, err = s.store(ctx, target, func(r revision.ConfigRef) (*revision.Content, error) {
+		if r.Key() == ref.Key() {
+			return content, nil
+		}
+		return others(r)
+	}, revision.Taken{By: by, At: s.now()})
+	var missing *revision.MissingConfigError
+	if errors.As(err, &missing) {
+		// Nothing can have run without it, so there is nothing to restore.
+		return nil
+	}
+	return ignoreTerminating(err)
+}
+
+// ignoreTerminating: in a namespace that is going away there is nobody left to restore anything for.
+func ignoreTerminating(err error) error {
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		// There is nobody left to restore it for.
 		return nil
 	}
 	return err
+}
+
+// liveTarget reads a Canary's target from the API server; nil where there is none.
+func liveTarget(ctx context.Context, live client.Reader, c *v1beta1.Canary) (*unstructured.Unstructured, error) {
+	target := targetOf(c)
+	err := live.Get(ctx, client.ObjectKeyFromObject(target), target)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s %s: %w", target.GetKind(), target.GetName(), err)
+	}
+	return target, nil
 }
 
 // known tells whether the revision is stored. The content of configs is not read for that: the reconciler watches them and says in the
@@ -63,6 +112,28 @@ func (s snapshots) known(ctx context.Context, c *v1beta1.Canary, workload *unstr
 	return s.holds(ctx, key, revision.Target{Kind: workload.GetKind(), Name: workload.GetName()}, template), nil
 }
 
+// knownWith tells whether the revision that the status names is stored and holds this content of a config.
+func (s snapshots) knownWith(ctx context.Context, c *v1beta1.Canary, ref revision.ConfigRef, content *revision.Content) bool {
+	if c.Status.CurrentRevision == "" {
+		return false
+	}
+	target := revision.Target{Kind: c.Spec.TargetRef.Kind, Name: c.Spec.TargetRef.Name}
+	key := types.NamespacedName{Namespace: c.Namespace, Name: revision.SnapshotName(target.Name, c.Status.CurrentRevision)}
+	var object appsv1.ControllerRevision
+	if s.cache.Get(ctx, key, &object) != nil {
+		return false
+	}
+	stored, err := revision.Decode(&object)
+	if err != nil || stored.Target != target || stored.Digest != c.Status.CurrentRevision {
+		return false
+	}
+	want := ""
+	if content != nil && !content.Shared {
+		want = content.Digest
+	}
+	return stored.ConfigDigests()[ref.Key()] == want
+}
+
 // holds tells whether the cache has a snapshot of a target's template. One that cannot be read counts as missing: storing it again settles which.
 func (s snapshots) holds(ctx context.Context, key types.NamespacedName, target revision.Target, template []byte) bool {
 	var object appsv1.ControllerRevision
@@ -80,10 +151,13 @@ func (s snapshots) holds(ctx context.Context, key types.NamespacedName, target r
 // store writes the copies of the configs and, last of all, the snapshot that refers to them. What exists already is left as it is; created
 // tells that the snapshot did not.
 func (s snapshots) store(
-	ctx context.Context, workload *unstructured.Unstructured, taken revision.Taken,
+	ctx context.Context, workload *unstructured.Unstructured, configs revision.Lookup, taken revision.Taken,
 ) (object *appsv1.ControllerRevision, created bool, err error) {
 	namespace := workload.GetNamespace()
-	snapshot, contents, err := revision.Take(workload, s.lookup(ctx, namespace))
+	if s.ignoreConfigs {
+		configs = nil
+	}
+	snapshot, contents, err := revision.Take(workload, configs)
 	if err != nil {
 		return nil, false, err
 	}

@@ -36,7 +36,7 @@ func (h workloads) handle(ctx context.Context, req admission.Request) (answer, e
 	}
 	a := answer{patches: out.Patches, warnings: out.Warnings}
 	if out.Snapshot && !dryRun(req) {
-		if err := h.snapshots.keep(ctx, facts.Canary, facts.Old, req.UserInfo.Username); err != nil {
+		if err := h.snapshots.keep(ctx, facts.Canary, facts.Old); err != nil {
 			// The hold stands all the same: it is what protects users.
 			return a, fmt.Errorf("the revision before this change is not stored: %w", err)
 		}
@@ -54,15 +54,15 @@ func (h workloads) gather(ctx context.Context, req admission.Request) (Facts, er
 	if err != nil {
 		return Facts{}, fmt.Errorf("object: %w", err)
 	}
-	f := Facts{Operation: req.Operation, Old: before, New: after}
+	f := Facts{Operation: req.Operation, Old: before, New: after, User: req.UserInfo.Username}
 	if beingDeleted(before) || beingDeleted(after) {
 		return f, nil
 	}
 	ref := workloadRef{kind: req.Kind.Kind, namespace: req.Namespace, name: nameOf(before, after)}
 	if req.Operation == admissionv1.Create {
-		f.Canary, err = byReference(ctx, h.canaries.cache, ref)
+		f.Canary, err = h.canaries.ofNew(ctx, ref)
 	} else {
-		f.Canary, err = h.canaries.of(ctx, ref, canaryLabel(before, after))
+		f.Canary, err = h.canaries.of(ctx, ref)
 	}
 	if f.Canary != nil {
 		f.Hold = h.needsHold(f.Canary)
@@ -75,19 +75,6 @@ func nameOf(objects ...*unstructured.Unstructured) string {
 	for _, o := range objects {
 		if o != nil {
 			return o.GetName()
-		}
-	}
-	return ""
-}
-
-// canaryLabel is the label of the first object that has it.
-func canaryLabel(objects ...*unstructured.Unstructured) string {
-	for _, o := range objects {
-		if o == nil {
-			continue
-		}
-		if name := o.GetLabels()[v1beta1.LabelCanary]; name != "" {
-			return name
 		}
 	}
 	return ""

@@ -17,11 +17,22 @@ const initPatience = time.Minute
 // Admission asks this of the Canary in its cache. A status that is a little old does no harm: between the start of a rollout and its first
 // user lie the settling of the change and the readiness of its pods.
 func NeedsHold(c *v1beta1.Canary, now time.Time) bool {
-	ro := c.Status.Rollout
-	if ro == nil {
+	if c.Status.Rollout == nil {
 		return initialising(c) && !c.Spec.Suspend && !stalled(c, now)
 	}
-	switch ro.Stage {
+	return NeedsFence(c)
+}
+
+// NeedsFence tells whether users must be taken off the canary before a change lands that cannot be held, such as that of a config: its pods may
+// read the change at any moment from then on. That is so from the moment a canary may have pods until the last of their requests is through.
+// Without a rollout there is nobody to take off; while the first primary is made, the target is all that serves.
+//
+// Like NeedsHold it stands up to a status that is a little old.
+func NeedsFence(c *v1beta1.Canary) bool {
+	if c.Status.Rollout == nil {
+		return false
+	}
+	switch c.Status.Rollout.Stage {
 	case v1beta1.StageSettling, v1beta1.StageConfirming, v1beta1.StageLeaving:
 		return false
 	}
