@@ -134,6 +134,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 	if err != nil {
 		return err
 	}
+	mgr.GetWebhookServer().Register("/strip", &admission.Webhook{Handler: admission.HandlerFunc(strip)})
 	mgr.GetWebhookServer().Register("/panic", &admission.Webhook{Handler: guard{path: "/panic", inner: panicking{}, reach: reach{username: own}, metrics: m, now: time.Now}})
 	go func() {
 		defer close(stopped)
@@ -190,6 +191,21 @@ func (c counter) RoundTrip(req *http.Request) (*http.Response, error) {
 		world.requests.Add(1)
 	}
 	return c.next.RoundTrip(req)
+}
+
+// strip is somebody else's webhook, which takes off what it does not know.
+func strip(_ context.Context, req admission.Request) admission.Response {
+	u, err := decode(req.Object)
+	if err != nil {
+		return admission.Errored(http.StatusBadRequest, err)
+	}
+	p := newPatch(u)
+	p.dropAnnotation(v1beta1.AnnotationHold)
+	p.dropAnnotation(v1beta1.AnnotationAdmitted)
+	if u.GetKind() == "Deployment" {
+		p.pause(false)
+	}
+	return allowed(answer{patches: p.operations})
 }
 
 // panicking is a handler with a defect.

@@ -86,6 +86,7 @@ func TestOtherFieldsSurvive(t *testing.T) {
 		t.Errorf("spec differs:\nrequested %s\nstored    %s", a, b)
 	}
 	delete(d.Annotations, v1beta1.AnnotationHold)
+	delete(d.Annotations, v1beta1.AnnotationAdmitted)
 	if a, b := mustJSON(t, requested.Annotations), mustJSON(t, d.Annotations); a != b {
 		t.Errorf("annotations %s, want %s", b, a)
 	}

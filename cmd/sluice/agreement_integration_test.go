@@ -90,7 +90,10 @@ func TestWebhookConfigurationsReachTheServer(t *testing.T) {
 			t.Errorf("%s ships a CA", h.name)
 		}
 	}
-	for _, path := range []string{webhook.PathWorkloads, webhook.PathCanaries, webhook.PathMetricTemplates, webhook.PathAlertProviders} {
+	for _, path := range []string{
+		webhook.PathWorkloads, webhook.PathConfigs, webhook.PathVerifyWorkloads, webhook.PathVerifyConfigs,
+		webhook.PathCanaries, webhook.PathMetricTemplates, webhook.PathAlertProviders,
+	} {
 		if !called[path] {
 			t.Errorf("nothing calls the handler at %s", path)
 		}

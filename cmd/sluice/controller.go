@@ -130,6 +130,7 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, fencer webhook.Fen
 			NoCrossNamespaceRefs: o.engine.noCrossNamespace,
 			CheckQuery:           promql.Check,
 		},
+		IgnoreConfigs: !o.engine.configTracking,
 		Configuration: o.certs.MutatingConfiguration,
 	}); err != nil {
 		return fmt.Errorf("preparing admission: %w", err)
