@@ -69,8 +69,7 @@ func (b baseline) track(ctx context.Context, c *v1beta1.Canary) (*unstructured.U
 // serves tells whether the target may have users. One at zero beside a primary has none: a cluster was restored in the middle of a rollout, or
 // another controller went before, and what the target is at may never have been looked at.
 func (b baseline) serves(ctx context.Context, c *v1beta1.Canary, target *unstructured.Unstructured) (bool, error) {
-	replicas, set, err := unstructured.NestedInt64(target.Object, "spec", "replicas")
-	if err != nil || !set || replicas > 0 {
+	if !revision.Idle(target) {
 		return true, nil
 	}
 	primary := &metav1.PartialObjectMetadata{}

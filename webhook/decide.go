@@ -94,14 +94,14 @@ func created(f Facts) (Outcome, bool, error) {
 	if f.Operation != admissionv1.Create {
 		return Outcome{}, false, nil
 	}
-	digest, err := templateAddress(f.New)
+	template, err := revision.TemplateOf(f.New)
 	if err != nil {
 		return Outcome{}, false, err
 	}
 	p := newPatch(f.New)
 	track(p, f.Canary)
 	keepIdle(p, f)
-	stamp(p, nil, true, f.User, digest)
+	stampTemplate(p, f, template, true)
 	return Outcome{Patches: p.operations}, true, nil
 }
 
@@ -113,26 +113,20 @@ func deleted(f Facts) (Outcome, bool, error) {
 }
 
 func updated(f Facts) (Outcome, bool, error) {
-	changed, err := templateChanged(f.Old, f.New)
+	templates, err := templatesOf(f.Old, f.New)
 	if err != nil {
 		return Outcome{}, false, err
 	}
+	changed := templates.changed()
 	p := newPatch(f.New)
 	// A replace drops labels, and a lost label would blind the gate.
 	track(p, f.Canary)
 	keepIdle(p, f)
-	address, err := templateAddress(f.New)
-	if err != nil {
-		return Outcome{}, false, err
-	}
-	stamp(p, f.Old.GetAnnotations(), changed, f.User, address)
+	stampTemplate(p, f, templates.after, changed)
 	h := holdsOf(f)
 	if f.Hold && (changed || h.old != nil) {
-		digest, err := templateDigest(f.New)
-		if err != nil {
-			return Outcome{}, false, err
-		}
-		h.assert(p, changed, digest)
+		// Without the content of its configs: reading those would cost requests, and a hold needs only to tell one held change from the next.
+		h.assert(p, changed, revision.CanonicalBareDigest(templates.after))
 	} else {
 		h.settle(p)
 	}
@@ -157,36 +151,25 @@ func leaving(c *v1beta1.Canary) bool {
 	return c.DeletionTimestamp != nil || c.Annotations[v1beta1.AnnotationLeave] == "true"
 }
 
-// templateChanged compares the pod templates as the API server stores them: unknown fields count, order and formatting do not.
-func templateChanged(before, after *unstructured.Unstructured) (bool, error) {
-	a, err := revision.TemplateOf(before)
-	if err != nil {
-		return false, err
+// templates are the pod templates on both sides of an update as canonical JSON: unknown fields count, order and formatting do not. They are
+// brought into that form once, for a template may be large and somebody waits.
+type templates struct{ before, after []byte }
+
+func templatesOf(before, after *unstructured.Unstructured) (t templates, err error) {
+	if t.before, err = revision.TemplateOf(before); err != nil {
+		return t, err
 	}
-	b, err := revision.TemplateOf(after)
-	if err != nil {
-		return false, err
-	}
-	return !bytes.Equal(a, b), nil
+	t.after, err = revision.TemplateOf(after)
+	return t, err
 }
 
-// templateDigest identifies a template without the content of its configs: reading those would cost requests, and a hold needs only to
-// tell one held change from the next.
-func templateDigest(workload *unstructured.Unstructured) (string, error) {
-	bare, _, err := revision.Take(workload, func(revision.ConfigRef) (*revision.Content, error) {
-		return &revision.Content{Shared: true}, nil
-	})
-	if err != nil {
-		return "", err
-	}
-	return bare.Digest()
-}
+func (t templates) changed() bool { return !bytes.Equal(t.before, t.after) }
 
-// templateAddress identifies a template as a stamp does.
-func templateAddress(workload *unstructured.Unstructured) (string, error) {
-	bare, _, err := revision.Take(workload, nil)
-	if err != nil {
-		return "", err
+// stampTemplate records who changed the template.
+func stampTemplate(p *patch, f Facts, template []byte, changed bool) {
+	var before map[string]string
+	if f.Old != nil {
+		before = f.Old.GetAnnotations()
 	}
-	return bare.TemplateDigest()
+	stamp(p, before, changed, f.User, revision.CanonicalTemplateDigest(template))
 }

@@ -97,7 +97,17 @@ func after(t *testing.T, u *unstructured.Unstructured, out Outcome) *unstructure
 
 func digestOf(t *testing.T, u *unstructured.Unstructured) string {
 	t.Helper()
-	d, err := templateDigest(u)
+	return digested(t, u, revision.Snapshot.Digest)
+}
+
+// digested takes the bare template's digest from a snapshot, as the reconciler would.
+func digested(t *testing.T, u *unstructured.Unstructured, by func(revision.Snapshot) (string, error)) string {
+	t.Helper()
+	s, _, err := revision.Take(u, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := by(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,11 +116,7 @@ func digestOf(t *testing.T, u *unstructured.Unstructured) string {
 
 func addressOf(t *testing.T, u *unstructured.Unstructured) string {
 	t.Helper()
-	d, err := templateAddress(u)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return digested(t, u, revision.Snapshot.TemplateDigest)
 }
 
 // stamped records that a user has admitted the template with an image.
@@ -118,11 +124,11 @@ func stamped(user, tag string) func(*unstructured.Unstructured) {
 	return func(u *unstructured.Unstructured) {
 		other := u.DeepCopy()
 		image(tag)(other)
-		digest, err := templateAddress(other)
+		template, err := revision.TemplateOf(other)
 		if err != nil {
 			panic(err)
 		}
-		set(v1beta1.Admitted{By: user, Digest: digest}.String(), "metadata", "annotations", v1beta1.AnnotationAdmitted)(u)
+		set(v1beta1.Admitted{By: user, Digest: revision.CanonicalTemplateDigest(template)}.String(), "metadata", "annotations", v1beta1.AnnotationAdmitted)(u)
 	}
 }
 

@@ -39,6 +39,7 @@ import (
 	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
+	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
 // world is the API server with the shipped configurations and a webhook server that answers them, shared by all tests: each uses a namespace of
@@ -134,7 +135,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register("/strip", &admission.Webhook{Handler: admission.HandlerFunc(strip)})
+	mgr.GetWebhookServer().Register("/strip", &admission.Webhook{Handler: admission.HandlerFunc(stripMarks)})
 	mgr.GetWebhookServer().Register("/panic", &admission.Webhook{Handler: guard{path: "/panic", inner: panicking{}, reach: reach{username: own}, metrics: m, now: time.Now}})
 	go func() {
 		defer close(stopped)
@@ -193,8 +194,8 @@ func (c counter) RoundTrip(req *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(req)
 }
 
-// strip is somebody else's webhook, which takes off what it does not know.
-func strip(_ context.Context, req admission.Request) admission.Response {
+// stripMarks is somebody else's webhook, which takes off what it does not know.
+func stripMarks(_ context.Context, req admission.Request) admission.Response {
 	u, err := decode(req.Object)
 	if err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
@@ -202,8 +203,9 @@ func strip(_ context.Context, req admission.Request) admission.Response {
 	p := newPatch(u)
 	p.dropAnnotation(v1beta1.AnnotationHold)
 	p.dropAnnotation(v1beta1.AnnotationAdmitted)
-	if u.GetKind() == "Deployment" {
-		p.pause(false)
+	if u.GetKind() == revision.Deployment || u.GetKind() == revision.DaemonSet {
+		b := revision.BrakeOf(u.GetKind())
+		p.value(b.Path, b.Read(u), b.Off)
 	}
 	return allowed(answer{patches: p.operations})
 }

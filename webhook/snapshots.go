@@ -31,15 +31,14 @@ type snapshots struct {
 
 // keep stores the revision that a workload is at, unless that is known to be stored. In the steady state it asks the API server nothing.
 func (s snapshots) keep(ctx context.Context, c *v1beta1.Canary, workload *unstructured.Unstructured) error {
-	known, err := s.known(ctx, c, workload)
-	if err != nil || known {
-		return err
-	}
-	digest, err := templateAddress(workload)
+	template, err := revision.TemplateOf(workload)
 	if err != nil {
 		return err
 	}
-	taken := revision.Taken{By: madeBy(workload.GetAnnotations(), digest), At: s.now()}
+	if known, err := s.known(ctx, c, workload, template); err != nil || known {
+		return err
+	}
+	taken := revision.Taken{By: madeBy(workload.GetAnnotations(), revision.CanonicalTemplateDigest(template)), At: s.now()}
 	_, _, err = s.store(ctx, workload, s.lookup(ctx, workload.GetNamespace()), taken)
 	return ignoreTerminating(err)
 }
@@ -92,18 +91,12 @@ func liveTarget(ctx context.Context, live client.Reader, c *v1beta1.Canary) (*un
 
 // known tells whether the revision is stored. The content of configs is not read for that: the reconciler watches them and says in the
 // Canary's status which revision they make up with the template.
-func (s snapshots) known(ctx context.Context, c *v1beta1.Canary, workload *unstructured.Unstructured) (bool, error) {
-	template, err := revision.TemplateOf(workload)
-	if err != nil {
-		return false, err
-	}
+func (s snapshots) known(ctx context.Context, c *v1beta1.Canary, workload *unstructured.Unstructured, template []byte) (bool, error) {
 	digest := c.Status.CurrentRevision
 	if refs, err := revision.ConfigRefs(template); err != nil {
 		return false, err
 	} else if len(refs) == 0 {
-		if digest, err = templateDigest(workload); err != nil {
-			return false, err
-		}
+		digest = revision.CanonicalBareDigest(template)
 	}
 	if digest == "" {
 		return false, nil

@@ -13,11 +13,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
 // stripped sets somebody else's webhook up in a namespace: it comes after Sluice's and takes off what that has done, also the second time.
@@ -37,7 +39,7 @@ func stripped(t *testing.T, ns string) {
 			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}},
 			Rules: []admissionregv1.RuleWithOperations{
 				{Operations: []admissionregv1.OperationType{admissionregv1.Update},
-					Rule: admissionregv1.Rule{APIGroups: []string{"apps", ""}, APIVersions: []string{"v1"}, Resources: []string{"deployments", "configmaps", "secrets"}}},
+					Rule: admissionregv1.Rule{APIGroups: []string{"apps", ""}, APIVersions: []string{"v1"}, Resources: []string{"deployments", "daemonsets", "configmaps", "secrets"}}},
 			},
 		}},
 	}
@@ -73,32 +75,46 @@ func unheld(t *testing.T, kind string) (n float64) {
 
 // Where another webhook takes the hold off, users are taken off the canary instead, and the change is let through.
 func TestStrippedTargetIsFenced(t *testing.T) {
-	ns := namespace(t)
-	d := tracked(t, ns, "podinfo", true)
-	stripped(t, ns)
-	before, counted := stored(t, d).GetResourceVersion(), unheld(t, "Deployment")
-	atFence := ""
-	world.fencer.do(func(context.Context, *v1beta1.Canary, v1beta1.Fence) error {
-		atFence = stored(t, d).GetResourceVersion()
-		return nil
-	})
-	defer world.fencer.do(nil)
-	must(t, ways["replace"](t, d, "podinfo:2"))
-	u := stored(t, d)
-	if holdOf(u) != nil || isPaused(u) {
-		t.Fatal("the change is held: the other webhook does nothing")
-	}
-	if got := world.fencer.of(ns, "podinfo"); len(got) != 1 || got[0] != "deployment/podinfo" || atFence != before {
-		t.Errorf("fences %q at version %s; want one for the Deployment while it was at %s", got, atFence, before)
-	}
-	if w := world.warnings.take(); !strings.Contains(strings.Join(w, "\n"), "this change could not be held") {
-		t.Errorf("warnings %q, want one that says so", w)
-	}
-	if n := unheld(t, "Deployment") - counted; n != 1 {
-		t.Errorf("%v changes counted, want one", n)
-	}
-	if got := images(t, ns, "podinfo"); len(got) != 1 || got[0] != "podinfo:1" {
-		t.Errorf("snapshots of %q, want the one before", got)
+	for _, kind := range []string{revision.Deployment, revision.DaemonSet} {
+		t.Run(kind, func(t *testing.T) {
+			ns := namespace(t)
+			u := manifest(ns, "podinfo", "podinfo:1")
+			u.SetKind(kind)
+			if kind == revision.DaemonSet {
+				without("spec", "replicas")(u)
+			}
+			must(t, world.admin.Create(t.Context(), u.DeepCopy()))
+			c := canary(ns, "podinfo")
+			c.Spec.TargetRef.Kind = kind
+			must(t, world.admin.Create(t.Context(), c))
+			setStatus(t, c, true)
+			stripped(t, ns)
+			now := func() *unstructured.Unstructured {
+				have := u.DeepCopy()
+				must(t, world.admin.Get(t.Context(), client.ObjectKeyFromObject(u), have))
+				return have
+			}
+			before, counted, atFence := now().GetResourceVersion(), unheld(t, kind), ""
+			world.fencer.do(func(context.Context, *v1beta1.Canary, v1beta1.Fence) error {
+				atFence = now().GetResourceVersion()
+				return nil
+			})
+			defer world.fencer.do(nil)
+			image("2")(u)
+			must(t, world.admin.Update(t.Context(), u.DeepCopy()))
+			if isHeld(now()) {
+				t.Fatal("the change is held: the other webhook does nothing")
+			}
+			if got := world.fencer.of(ns, "podinfo"); len(got) != 1 || got[0] != strings.ToLower(kind)+"/podinfo" || atFence != before {
+				t.Errorf("fences %q at version %s; want one for the %s while it was at %s", got, atFence, kind, before)
+			}
+			if w := world.warnings.take(); !strings.Contains(strings.Join(w, "\n"), "this change could not be held") {
+				t.Errorf("warnings %q, want one that says so", w)
+			}
+			if n := unheld(t, kind) - counted; n != 1 {
+				t.Errorf("%v changes counted, want one", n)
+			}
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
 // Verification is what the validating phase, which sees the object as it is going to be stored, finds about a target or a config.
@@ -32,10 +33,11 @@ func VerifyWorkload(f Facts) (Verification, error) {
 	if beingDeleted(f.Old) || beingDeleted(f.New) || f.Canary == nil || leaving(f.Canary) {
 		return Verification{}, nil
 	}
-	changed, err := templateChanged(f.Old, f.New)
+	templates, err := templatesOf(f.Old, f.New)
 	if err != nil {
 		return Verification{}, err
 	}
+	changed := templates.changed()
 	var v Verification
 	if changed && !freshlyStamped(f.Old.GetAnnotations(), f.New.GetAnnotations()) {
 		v.Snapshot = []*v1beta1.Canary{f.Canary}
@@ -54,7 +56,10 @@ func VerifyWorkload(f Facts) (Verification, error) {
 }
 
 // isHeld tells that a workload is stored without rolling out.
-func isHeld(u *unstructured.Unstructured) bool { return holdOf(u) != nil && isPaused(u) }
+func isHeld(u *unstructured.Unstructured) bool {
+	b := revision.BrakeOf(u.GetKind())
+	return holdOf(u) != nil && b.Read(u) == b.On
+}
 
 // guarded tells that an object may only change while its change is held. Taking the label off together with the change does not help.
 func guarded(objects ...*unstructured.Unstructured) bool {

@@ -105,6 +105,12 @@ func writeList(b *bytes.Buffer, l []any) error {
 
 // writeScalar also takes Go's own numbers, which objects decoded by Kubernetes' libraries hold, through the same spelling.
 func writeScalar(b *bytes.Buffer, v any) error {
+	if s, ok := v.(string); ok && plain(s) {
+		b.WriteByte('"')
+		b.WriteString(s)
+		b.WriteByte('"')
+		return nil
+	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
@@ -122,6 +128,16 @@ func writeScalar(b *bytes.Buffer, v any) error {
 	}
 	b.WriteString(text)
 	return nil
+}
+
+// plain tells that a text is spelt in JSON as it is. Nearly all of a template is: admission computes digests while somebody waits.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // maxPlainZeros bounds the zeros that a canonical number spells out before it uses an exponent.
@@ -162,8 +178,21 @@ func digest(v any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(c)
-	return hex.EncodeToString(sum[:])[:DigestLength], nil
+	return hashOf(c), nil
+}
+
+// hashOf returns the content address of canonical JSON.
+func hashOf(canonical []byte) string {
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:])[:DigestLength]
+}
+
+// CanonicalTemplateDigest is the Snapshot.TemplateDigest of a template that TemplateOf returned.
+func CanonicalTemplateDigest(template []byte) string { return hashOf(template) }
+
+// CanonicalBareDigest is the Snapshot.Digest of a template that TemplateOf returned, and of no configs.
+func CanonicalBareDigest(template []byte) string {
+	return hashOf(slices.Concat([]byte(`{"configs":{},"template":`), template, []byte("}")))
 }
 
 // hashText returns n hexadecimal characters of the hash of a text.

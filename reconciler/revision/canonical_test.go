@@ -177,3 +177,22 @@ func eachLeaf(v any, visit func(path string, set func(any))) {
 	}
 	walk("", v, func(any) {})
 }
+
+// The digests that admission takes from canonical bytes are those that the reconciler takes from snapshots, whatever is in the texts.
+func TestDigestsOfCanonicalTemplates(t *testing.T) {
+	for _, value := range []string{"plain", `quoted "text" and \ back`, "line\nbreak", "<&>", "ümlaut\u2028", "\x7f", ""} {
+		template, err := canonicalValue(map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": value}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Snapshot{Template: template}
+		alone, err := s.TemplateDigest()
+		if err != nil || CanonicalTemplateDigest(template) != alone {
+			t.Errorf("%q: template digest %s, want %s (error %v)", value, CanonicalTemplateDigest(template), alone, err)
+		}
+		whole, err := s.Digest()
+		if err != nil || CanonicalBareDigest(template) != whole {
+			t.Errorf("%q: digest %s, want %s (error %v)", value, CanonicalBareDigest(template), whole, err)
+		}
+	}
+}
