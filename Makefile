@@ -81,6 +81,7 @@ manifests: ## Render the manifests into dist/
 	@mkdir -p dist
 	$(KUSTOMIZE) build manifests/base -o dist/install.yaml
 	$(KUSTOMIZE) build manifests/overlays/cert-manager -o dist/install-cert-manager.yaml
+	$(KUSTOMIZE) build manifests/overlays/host-network -o dist/install-host-network.yaml
 	$(KUSTOMIZE) build manifests/loadtester -o dist/loadtester.yaml
 
 .PHONY: images

@@ -219,10 +219,10 @@ func TestCertManagerInstallAppliesWithoutWarnings(t *testing.T) {
 	}
 }
 
-// composed renders the component on top of the overlay for one namespace.
-func composed(t *testing.T) []*unstructured.Unstructured {
+// composed renders components, and copies of single files, on top of an overlay. All paths are from the folder of the manifests.
+func composed(t *testing.T, overlay string, more ...string) []*unstructured.Unstructured {
 	t.Helper()
-	root, err := filepath.Abs(filepath.Join("..", ".."))
+	manifests, err := filepath.Abs(filepath.Join("..", "..", "manifests"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,16 +230,38 @@ func composed(t *testing.T) []*unstructured.Unstructured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifests, err := filepath.Rel(dir, filepath.Join(root, "manifests"))
+	up, err := filepath.Rel(dir, manifests)
 	if err != nil {
 		t.Fatal(err)
 	}
-	content := fmt.Sprintf("sortOptions: {order: legacy}\nresources: [%[1]s/overlays/namespaced]\ncomponents: [%[1]s/components/cert-manager]\n", manifests)
+	resources, components := []string{filepath.Join(up, overlay)}, []string{}
+	for _, name := range more {
+		if filepath.Ext(name) == "" {
+			components = append(components, filepath.Join(up, name))
+			continue
+		}
+		// kustomize reads no single files from elsewhere.
+		content, err := os.ReadFile(filepath.Join(manifests, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		resources = append(resources, filepath.Base(name))
+	}
+	content := fmt.Sprintf("sortOptions: {order: legacy}\nresources: [%s]\ncomponents: [%s]\n", strings.Join(resources, ", "), strings.Join(components, ", "))
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return built(t, dir)
+}
+
+// built renders a folder with kustomize, whose path is absolute or from the root of the checkout.
+func built(t *testing.T, dir string) []*unstructured.Unstructured {
+	t.Helper()
 	kustomize := exec.CommandContext(t.Context(), "go", "tool", "-modfile=e2e/tools/kustomize/go.mod", "kustomize", "build", dir)
-	kustomize.Dir = root
+	kustomize.Dir = filepath.Join("..", "..")
 	var problem bytes.Buffer
 	kustomize.Stderr = &problem
 	out, err := kustomize.Output()
@@ -252,7 +274,7 @@ func composed(t *testing.T) []*unstructured.Unstructured {
 // installComposed applies what composed renders and waits until the rights are what they should be, whatever other tests have left.
 func installComposed(t *testing.T, c client.Client) []*unstructured.Unstructured {
 	t.Helper()
-	objects := composed(t)
+	objects := composed(t, "overlays/namespaced", "components/cert-manager")
 	t.Cleanup(func() { removeWebhooks(t, c, objects) })
 	for _, left := range []client.Object{
 		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "sluice-workloads"}},

@@ -3,12 +3,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -236,13 +234,7 @@ func TestRightsAreListedOneByOne(t *testing.T) {
 // TestNamespacedOverlayReachesOneNamespace holds that the overlay leaves no cluster-wide right on workloads and configs, and that the controller
 // and the webhooks look at the same namespace as the rights.
 func TestNamespacedOverlayReachesOneNamespace(t *testing.T) {
-	kustomize := exec.CommandContext(t.Context(), "go", "tool", "-modfile=e2e/tools/kustomize/go.mod", "kustomize", "build", "manifests/overlays/namespaced")
-	kustomize.Dir = filepath.Join("..", "..")
-	out, err := kustomize.Output()
-	if err != nil {
-		t.Fatalf("rendering the overlay: %v", err)
-	}
-	objects := decodeAll(t, bytes.NewReader(out))
+	objects := built(t, "manifests/overlays/namespaced")
 	for _, b := range ofKind[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding") {
 		if b.RoleRef.Name == "sluice-workloads" {
 			t.Errorf("ClusterRoleBinding %s still grants it everywhere", b.Name)
@@ -301,7 +293,7 @@ func TestPodsAreRestricted(t *testing.T) {
 
 // TestSelectorsFindTheirPods follows Services, PodDisruptionBudget and probes to the pods and ports that they mean.
 func TestSelectorsFindTheirPods(t *testing.T) {
-	for _, file := range []string{"install.yaml", "loadtester.yaml"} {
+	for _, file := range []string{"install.yaml", hostNetworkFile, "loadtester.yaml"} {
 		objects := rendered(t, file)
 		d := ofKind[appsv1.Deployment](t, objects, "Deployment")[0]
 		ports := map[string]int32{}
