@@ -2,11 +2,13 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,6 +27,11 @@ func (h *Harness) ScaleSluice(ctx context.Context, replicas int) error {
 	if err != nil {
 		return err
 	}
+	return h.SluiceReady(ctx, replicas)
+}
+
+// SluiceReady waits until there are as many ready pods, and no others.
+func (h *Harness) SluiceReady(ctx context.Context, replicas int) error {
 	return h.poll(ctx, fmt.Sprintf("Sluice has %d ready pods", replicas), func(ctx context.Context) (bool, string, error) {
 		pods, err := h.SluicePods(ctx)
 		if err != nil {
@@ -75,20 +82,70 @@ func (h *Harness) Leader(ctx context.Context) (string, error) {
 // KillPod sends SIGKILL to the processes of all containers of a pod: no
 // shutdown, no release of leases. The kubelet starts them again.
 func (h *Harness) KillPod(ctx context.Context, key types.NamespacedName) error {
+	return h.eachContainer(ctx, "kill", key, h.Cluster.KillContainer)
+}
+
+// FreezePod stops the processes of all containers of a pod where they are: it
+// neither answers nor ends connections.
+func (h *Harness) FreezePod(ctx context.Context, key types.NamespacedName) error {
+	return h.eachContainer(ctx, "freeze", key, h.Cluster.FreezeContainer)
+}
+
+// ThawPod lets a frozen pod go on.
+func (h *Harness) ThawPod(ctx context.Context, key types.NamespacedName) error {
+	return h.eachContainer(ctx, "thaw", key, h.Cluster.ThawContainer)
+}
+
+// eachContainer does something to the containers that a pod runs now.
+func (h *Harness) eachContainer(ctx context.Context, what string, key types.NamespacedName, do func(ctx context.Context, id string) error) error {
 	var pod corev1.Pod
 	if err := h.Client.Get(ctx, key, &pod); err != nil {
-		return fmt.Errorf("kill pod %s: %w", key, err)
+		return fmt.Errorf("%s pod %s: %w", what, key, err)
 	}
 	for _, status := range pod.Status.ContainerStatuses {
 		_, id, found := strings.Cut(status.ContainerID, "://")
 		if !found {
-			return fmt.Errorf("kill pod %s: container %s does not run", key, status.Name)
+			return fmt.Errorf("%s pod %s: container %s does not run", what, key, status.Name)
 		}
-		if err := h.Cluster.KillContainer(ctx, id); err != nil {
-			return fmt.Errorf("kill pod %s: %w", key, err)
+		if err := do(ctx, id); err != nil {
+			return fmt.Errorf("%s pod %s: %w", what, key, err)
 		}
 	}
 	return nil
+}
+
+// Restarts is how often a pod's containers were started again.
+func (h *Harness) Restarts(ctx context.Context, key types.NamespacedName) (int, error) {
+	var pod corev1.Pod
+	if err := h.Client.Get(ctx, key, &pod); err != nil {
+		return 0, fmt.Errorf("restarts of pod %s: %w", key, err)
+	}
+	restarts := 0
+	for _, status := range pod.Status.ContainerStatuses {
+		restarts += int(status.RestartCount)
+	}
+	return restarts, nil
+}
+
+// SluiceArgs returns the arguments of the controller's container.
+func (h *Harness) SluiceArgs(ctx context.Context) ([]string, error) {
+	var deployment appsv1.Deployment
+	if err := h.Client.Get(ctx, types.NamespacedName{Namespace: SluiceNamespace, Name: sluiceDeployment}, &deployment); err != nil {
+		return nil, fmt.Errorf("read Sluice's arguments: %w", err)
+	}
+	return deployment.Spec.Template.Spec.Containers[0].Args, nil
+}
+
+// SetSluiceArgs replaces the arguments of the controller's container, which
+// replaces its pods one by one.
+func (h *Harness) SetSluiceArgs(ctx context.Context, args []string) error {
+	quoted, err := json.Marshal(args)
+	if err != nil {
+		return fmt.Errorf("set Sluice's arguments: %w", err)
+	}
+	_, err = h.Cluster.Kubectl(ctx, "", "-n", SluiceNamespace, "patch", "deployment/"+sluiceDeployment, "--type=json",
+		`--patch=[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":`+string(quoted)+`}]`)
+	return err
 }
 
 // poll looks at a state until it is as wanted, for at most the harness's

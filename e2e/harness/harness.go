@@ -63,6 +63,8 @@ type Harness struct {
 
 	log     io.Writer
 	timeout time.Duration
+	// args are the controller's further arguments.
+	args []string
 }
 
 // Up makes sure that everything runs on the cluster, and returns when it is
@@ -87,7 +89,7 @@ func Up(ctx context.Context, c *cluster.Cluster, o Options) (*Harness, error) {
 		{"Traefik", func() error { return addons.Traefik(ctx, c, shared) }},
 		{"Prometheus", func() error { return addons.Prometheus(ctx, c, shared) }},
 		{"podinfo", func() error { return c.LoadTool(ctx, o.Log, "podinfo", "podinfo", appImage) }},
-		{"Sluice", func() error { return h.installSluice(ctx, o.SluiceArgs) }},
+		{"Sluice", func() error { return h.InstallSluice(ctx) }},
 		{"the load tester", func() error { return h.installLoadTester(ctx) }},
 	} {
 		start := time.Now()
@@ -117,7 +119,7 @@ func newHarness(c *cluster.Cluster, o Options) (*Harness, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to cluster %s: %w", c.Name(), err)
 	}
-	return &Harness{Cluster: c, Client: connected, log: o.Log, timeout: o.ReadyTimeout}, nil
+	return &Harness{Cluster: c, Client: connected, log: o.Log, timeout: o.ReadyTimeout, args: o.SluiceArgs}, nil
 }
 
 func (h *Harness) logf(format string, args ...any) {

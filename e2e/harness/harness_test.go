@@ -183,3 +183,32 @@ spec:
 		t.Error("manifests without the Deployment were accepted")
 	}
 }
+
+func TestAdmissionsCountSluicesWebhooksOnly(t *testing.T) {
+	var a Admissions
+	err := errors.Join(a.countCalls(`
+# HELP apiserver_admission_webhook_request_total x
+apiserver_admission_webhook_request_total{code="200",name="targets.sluice.dev",operation="UPDATE",rejected="false",type="admit"} 7
+apiserver_admission_webhook_request_total{code="503",name="canaries.sluice.dev",operation="CREATE",rejected="false",type="validating"} 2
+apiserver_admission_webhook_request_total{code="200",name="webhook.example.com",operation="UPDATE",rejected="false",type="admit"} 100
+apiserver_admission_webhook_fail_open_count{name="canaries.sluice.dev",type="validating"} 2
+apiserver_admission_webhook_fail_open_count{name="webhook.example.com",type="validating"} 100
+apiserver_admission_webhook_rejection_count{error_type="no_error",name="canaries.sluice.dev",operation="CREATE",rejection_code="422",type="validating"} 3
+apiserver_admission_webhook_rejection_count{error_type="calling_webhook_error",name="guarded.sluice.dev",operation="CREATE",rejection_code="500",type="admit"} 4
+`), a.countAnswers(`
+sluice_admission_requests_total{dry_run="true",operation="UPDATE",outcome="allowed",path="/x"} 5
+sluice_admission_requests_total{dry_run="true",operation="UPDATE",outcome="panicked",path="/x"} 1
+sluice_changes_caught_up_total{kind="deployment"} 8
+sluice_other{outcome="panicked"} 9
+`))
+	want := Admissions{Calls: 9, FailedOpen: 2, FailedClosed: 4, Answered: 6, Broken: 1, CaughtUp: 8}
+	if err != nil || a != want {
+		t.Errorf("%+v, %v; want %+v", a, err, want)
+	}
+	if got := a.Minus(Admissions{Calls: 1, Answered: 2}); got != (Admissions{Calls: 8, FailedOpen: 2, FailedClosed: 4, Answered: 4, Broken: 1, CaughtUp: 8}) {
+		t.Errorf("minus: %+v", got)
+	}
+	if err := a.countCalls("apiserver_admission_webhook_request_total{name=\"targets.sluice.dev\"} many\n"); err == nil {
+		t.Error("a count that is no number was accepted")
+	}
+}

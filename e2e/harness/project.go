@@ -44,14 +44,43 @@ type program struct {
 	args         []string
 }
 
-func (h *Harness) installSluice(ctx context.Context, args []string) error {
-	err := h.install(ctx, program{
-		name: sluiceDeployment, namespace: SluiceNamespace, pkg: "./cmd/sluice", overlay: "manifests/base", args: args,
-	})
-	if err != nil {
+func (h *Harness) sluice() program {
+	return program{name: sluiceDeployment, namespace: SluiceNamespace, pkg: "./cmd/sluice", overlay: "manifests/base", args: h.args}
+}
+
+// InstallSluice installs Sluice from the checkout, again where it was removed.
+func (h *Harness) InstallSluice(ctx context.Context) error {
+	if err := h.install(ctx, h.sluice()); err != nil {
 		return err
 	}
 	return h.Apply(ctx, flowSchemas)
+}
+
+// ShippedManifests are those that a user installs, and deletes.
+func (h *Harness) ShippedManifests(ctx context.Context) (string, error) {
+	source, err := tools.SourceDir()
+	if err != nil {
+		return "", err
+	}
+	return h.render(ctx, filepath.Dir(source), h.sluice().overlay)
+}
+
+// ExitFromOutside runs the emergency exit on this machine, as an operator does
+// where no pod of Sluice's runs any more. It returns what the exit prints.
+func (h *Harness) ExitFromOutside(ctx context.Context) (string, error) {
+	source, err := tools.SourceDir()
+	if err != nil {
+		return "", err
+	}
+	binary, _, err := h.compile(ctx, filepath.Dir(source), h.sluice())
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, binary, "exit", "-kubeconfig="+h.Cluster.KubeconfigPath(), "-log-level=error").CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("emergency exit: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return string(out), nil
 }
 
 func (h *Harness) installLoadTester(ctx context.Context) error {

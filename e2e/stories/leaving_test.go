@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/e2e/harness"
 )
 
@@ -26,6 +27,26 @@ func deletedCanary(t *testing.T) {
 			_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=3m")
 			s.ok(err)
 			s.givenBack(since, "v1")
+		})
+	}
+}
+
+// deletedNamespace deletes an application together with its Canary, between rollouts and in the middle of one: nothing is left to give back, so
+// nothing holds the namespace.
+func deletedNamespace(t *testing.T) {
+	for name, prepare := range map[string]func(*story){
+		"idle": func(*story) {},
+		"midway": func(s *story) {
+			s.deploy("v2")
+			s.until("has users", rollout, func(c *v1beta1.Canary) bool { return c.Status.CanaryWeight > 0 })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := beginIn(t, "going-"+name, "going")
+			s.initialise(nil)
+			prepare(s)
+			_, err := stage.Cluster.Kubectl(s.ctx, "", "delete", "namespace", s.key.Namespace, "--timeout=2m")
+			s.ok(err)
 		})
 	}
 }

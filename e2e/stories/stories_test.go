@@ -26,6 +26,7 @@ func TestStories(t *testing.T) {
 			{"the target comes late", lateTarget},
 			{"the gateway comes late", lateGateway},
 			{"the Canary is deleted", deletedCanary},
+			{"the namespace is deleted", deletedNamespace},
 		} {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
@@ -38,6 +39,8 @@ func TestStories(t *testing.T) {
 		{"a second change while Sluice is away", secondChangeUnattended},
 		{"a mistake is stored while Sluice is away", invalidWhileAway},
 		{"the controller is killed", killedController},
+		{"the power fails", restartedCluster},
+		{"Sluice is uninstalled unprepared", uninstalled},
 		{"the emergency exit", emergencyExit},
 	} {
 		t.Run(s.name, s.tell)

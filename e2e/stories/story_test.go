@@ -59,6 +59,12 @@ func begin(t *testing.T, name string) *story {
 	return beginWith(t, harness.App{Kind: "Deployment", Name: name, Version: "v1"})
 }
 
+// beginIn does the same in a namespace of its own, which need not exist.
+func beginIn(t *testing.T, namespace, name string) *story {
+	t.Helper()
+	return beginWith(t, harness.App{Kind: "Deployment", Namespace: namespace, Name: name, Version: "v1"})
+}
+
 // beginWith does the same with an application of another kind.
 func beginWith(t *testing.T, app harness.App) *story {
 	t.Helper()
@@ -76,7 +82,11 @@ func beginWith(t *testing.T, app harness.App) *story {
 		}
 		ending, done := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 		defer done()
-		for _, args := range [][]string{{"delete", "canary", name}, {"delete", "deployment,daemonset,service,configmap", name, name + "-page"}, {"delete", "httproute", name}} {
+		left := [][]string{{"delete", "canary", name}, {"delete", "deployment,daemonset,service,configmap", name, name + "-page"}, {"delete", "httproute", name}}
+		if s.key.Namespace != harness.TestNamespace {
+			left = append(left, []string{"delete", "namespace", s.key.Namespace})
+		}
+		for _, args := range left {
 			args = append(args, "--namespace", s.key.Namespace, "--ignore-not-found", "--timeout=90s")
 			if _, err := stage.Cluster.Kubectl(ending, "", args...); err != nil {
 				t.Errorf("clean up: %v", err)
@@ -99,9 +109,15 @@ func adopted(t *testing.T, name string, change func(*canary)) *story {
 // adopt has the application initialised, and its users asking.
 func (s *story) adopt(change func(*canary)) {
 	s.Helper()
+	s.initialise(change)
+	s.ask()
+}
+
+// initialise applies the story's Canary and waits until it is initialised.
+func (s *story) initialise(change func(*canary)) {
+	s.Helper()
 	s.apply(s.manifest(change))
 	s.phase(rollout, v1beta1.PhaseInitialized)
-	s.ask()
 }
 
 func (s *story) ok(err error) {
@@ -184,14 +200,20 @@ func (s *story) ask() {
 // eventually polls for a condition that no watch tells.
 func (s *story) eventually(what string, done func() bool) {
 	s.Helper()
-	deadline, tick := time.NewTimer(soon), time.NewTicker(100*time.Millisecond)
+	s.within(soon, what, done)
+}
+
+// within does so for as long as given.
+func (s *story) within(limit time.Duration, what string, done func() bool) {
+	s.Helper()
+	deadline, tick := time.NewTimer(limit), time.NewTicker(100*time.Millisecond)
 	defer deadline.Stop()
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			s.Fatalf("not within %s: %s", soon, what)
+			s.Fatalf("not within %s: %s", limit, what)
 		}
 	}
 }

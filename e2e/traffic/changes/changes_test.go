@@ -75,8 +75,8 @@ func TestTooManyUnderWayAreSkipped(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-waiting }))
 	defer s.Close()
 	g, err := Start(t.Context(), Config{
-		Server: &rest.Config{Host: s.URL}, Gate: "Gate: ", MaxInFlight: 2, MaxChanges: 6,
-		Changes: []Change{{Name: "x", Path: "/", Rate: 1000, Patch: func(int) string { return "{}" }}},
+		Server: &rest.Config{Host: s.URL}, Gate: "Gate: ", MaxChanges: 6,
+		Changes: []Change{{Name: "x", Path: "/", Rate: 1000, MaxInFlight: 2, Patch: func(int) string { return "{}" }}},
 	})
 	if err != nil {
 		t.Fatal(err)

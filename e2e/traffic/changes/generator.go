@@ -17,7 +17,7 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultMaxInFlight = 256
+	DefaultMaxInFlight = 16
 	DefaultTimeout     = 20 * time.Second
 	DefaultMaxChanges  = 100_000
 )
@@ -37,6 +37,10 @@ type Change struct {
 	Patch func(n int) string
 	// Rate in requests per second.
 	Rate float64
+	// MaxInFlight bounds requests under way; one that would exceed it is not
+	// sent but counted as skipped. So a cluster that manages less than the rates
+	// is not buried. 0 means DefaultMaxInFlight.
+	MaxInFlight int
 }
 
 // Config says what changes to send.
@@ -47,9 +51,6 @@ type Config struct {
 	Changes []Change
 	// Gate begins each warning by which the gate shows that it was asked.
 	Gate string
-	// MaxInFlight bounds requests under way, over all changes; one that would
-	// exceed it is not sent but counted as skipped.
-	MaxInFlight int
 	// Timeout of a request. It has to be longer than what the API server grants
 	// its webhooks.
 	Timeout time.Duration
@@ -63,7 +64,6 @@ type Generator struct {
 	base     string
 	client   *http.Client
 	recorder recorder
-	slots    chan struct{}
 	sending  sync.WaitGroup
 	stop     context.CancelFunc
 }
@@ -79,7 +79,6 @@ func Start(ctx context.Context, config Config) (*Generator, error) {
 			return nil, fmt.Errorf("changes: %q: Name, Path and Patch have to be set, and Rate %v has to be positive", c.Name, c.Rate)
 		}
 	}
-	config.MaxInFlight = or(config.MaxInFlight, DefaultMaxInFlight)
 	config.MaxChanges = or(config.MaxChanges, DefaultMaxChanges)
 	config.Timeout = or(config.Timeout, DefaultTimeout)
 	transport, err := rest.TransportFor(config.Server)
@@ -90,7 +89,6 @@ func Start(ctx context.Context, config Config) (*Generator, error) {
 		config: config,
 		base:   strings.TrimSuffix(config.Server.Host, "/"),
 		client: &http.Client{Transport: transport, Timeout: config.Timeout},
-		slots:  make(chan struct{}, config.MaxInFlight),
 	}
 	ctx, g.stop = context.WithCancel(ctx)
 	for _, c := range config.Changes {
@@ -122,6 +120,7 @@ func (g *Generator) Stop() Recording {
 func (g *Generator) run(ctx context.Context, c Change) {
 	var underWay sync.WaitGroup
 	defer underWay.Wait()
+	slots := make(chan struct{}, or(c.MaxInFlight, DefaultMaxInFlight))
 	start := time.Now()
 	for n := 1; n <= g.config.MaxChanges; n++ {
 		due := start.Add(time.Duration(float64(n) / c.Rate * float64(time.Second)))
@@ -133,9 +132,12 @@ func (g *Generator) run(ctx context.Context, c Change) {
 		case <-timer.C:
 		}
 		select {
-		case g.slots <- struct{}{}:
+		case slots <- struct{}{}:
 			patch := c.Patch(n)
-			underWay.Go(func() { g.one(ctx, c, patch) })
+			underWay.Go(func() {
+				defer func() { <-slots }()
+				g.one(ctx, c, patch)
+			})
 		default:
 			g.recorder.skip()
 		}
@@ -145,7 +147,6 @@ func (g *Generator) run(ctx context.Context, c Change) {
 // one sends a request and records what came of it. It is not bound to the
 // context that ends the changes: a request that was sent is waited for.
 func (g *Generator) one(ctx context.Context, c Change, patch string) {
-	defer func() { <-g.slots }()
 	answer := Answer{Change: c.Name, Start: time.Now()}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.config.Timeout)
 	defer cancel()
