@@ -45,6 +45,10 @@ integration: manifests ## Run the tests that need an API server; the first time 
 e2e: manifests ## Run the user stories on a local cluster of their own, or on that of E2E_KUBECONFIG
 	cd e2e && go test -count=1 -timeout=45m -tags=e2e -p=1 -v -parallel=6 $(if $(E2E_KUBECONFIG),,./cluster/...) ./stories/...
 
+.PHONY: bench-admission
+bench-admission: manifests ## Measure what admission costs on a local API server; prints a table, fails for counts and never for times
+	cd e2e && go run ./cmd/bench-admission
+
 .PHONY: lint
 lint: check-generated ## Check the style of all code with golangci-lint, and what is generated; the first time builds the tools
 	lint="$$(go tool -n -modfile=e2e/tools/lint/go.mod golangci-lint)"; \
