@@ -27,6 +27,7 @@ func TestStories(t *testing.T) {
 			{"the gateway comes late", lateGateway},
 			{"the Canary is deleted", deletedCanary},
 			{"the namespace is deleted", deletedNamespace},
+			{"a DaemonSet", daemonSet},
 		} {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
