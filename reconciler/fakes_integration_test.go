@@ -47,6 +47,9 @@ func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteInt
 	defer r.mu.Unlock()
 	old := r.routes[c.Namespace]
 	next := core.Route{Exists: true, Primary: i.Primary, Canary: i.Canary, ViaApex: i.ViaApex, Accepted: true, Version: old.Version}
+	if i.KeepFence {
+		next.Fence = old.Fence
+	}
 	if next == old {
 		return false, nil
 	}
@@ -58,6 +61,31 @@ func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteInt
 	r.weights = append(r.weights, i.Canary)
 	go r.notify(client.ObjectKeyFromObject(c))
 	return true, nil
+}
+
+// Fence is what admission does on any replica.
+func (r *fakeRouter) Fence(_ context.Context, c *v1beta1.Canary, f v1beta1.Fence) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := r.routes[c.Namespace]
+	if !next.Exists {
+		return nil
+	}
+	if ro := c.Status.Rollout; ro == nil || ro.Stage != v1beta1.StagePromoting {
+		next.Primary, next.Canary = 100, 0
+	}
+	next.Fence, next.Version = &f, next.Version+"f"
+	r.routes[c.Namespace] = next
+	r.weights = append(r.weights, next.Canary)
+	go r.notify(client.ObjectKeyFromObject(c))
+	return nil
+}
+
+// at returns the canary's share, and whether a fence stands.
+func (r *fakeRouter) at(namespace string) (canary int, fenced bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.routes[namespace].Canary, r.routes[namespace].Fence != nil
 }
 
 func (r *fakeRouter) GiveBack(_ context.Context, c *v1beta1.Canary) error {
@@ -73,7 +101,9 @@ type fakeChecker struct {
 	open    bool
 	verdict v1beta1.Verdict
 	asked   map[string]check.Request
-	notify  func(types.NamespacedName)
+	// answered are the revisions of which a check has passed.
+	answered map[string]bool
+	notify   func(types.NamespacedName)
 }
 
 func (f *fakeChecker) set(open bool, verdict v1beta1.Verdict) {
@@ -105,6 +135,12 @@ func (f *fakeChecker) Answer(_ types.NamespacedName, key string) (check.Result, 
 	verdict := f.verdict
 	if verdict == "" {
 		verdict = v1beta1.VerdictPass
+	}
+	if ok && f.open && verdict == v1beta1.VerdictPass && req.Checksum != "" {
+		if f.answered == nil {
+			f.answered = map[string]bool{}
+		}
+		f.answered[req.Checksum] = true
 	}
 	return check.Result{Key: req.Key, Verdict: verdict, Message: "as the test says", Time: time.Now()}, ok && f.open
 }

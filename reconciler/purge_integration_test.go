@@ -85,5 +85,7 @@ func TestPurge(t *testing.T) {
 	if err := shared.admin.Delete(t.Context(), primary); err != nil {
 		t.Fatal(err)
 	}
-	s.until("the primary is back", func() bool { return s.image("web-primary") == "web:1" && s.deployment("web-primary").UID != primary.UID })
+	s.until("the primary is back", func() bool {
+		return s.image("web-primary") == "web:1" && s.deployment("web-primary").UID != primary.UID
+	})
 }

@@ -18,13 +18,17 @@ func TestRotation(t *testing.T) {
 	s := newStage(t)
 	s.application()
 	s.settled(v1beta1.PhaseInitialized)
-	change(s, "token", &corev1.Secret{}, func(c *corev1.Secret) { c.Annotations = map[string]string{v1beta1.AnnotationRotation: v1beta1.RotationDirect} })
+	change(s, "token", &corev1.Secret{}, func(c *corev1.Secret) {
+		c.Annotations = map[string]string{v1beta1.AnnotationRotation: v1beta1.RotationDirect}
+	})
 	s.settled(v1beta1.PhaseSucceeded)
 	from := s.deployment("web-primary").Spec.Template.Spec.Containers[0].EnvFrom
 	if from[1].SecretRef.Name != "token" || from[0].ConfigMapRef.Name == "settings" {
 		t.Fatalf("the primary reads %+v; the Secret ought to be the original, the ConfigMap a copy", from)
 	}
-	made := func() string { return s.deployment("web-primary").Spec.Template.Annotations[revision.AnnotationRotated] }
+	made := func() string {
+		return s.deployment("web-primary").Spec.Template.Annotations[revision.AnnotationRotated]
+	}
 	first, promoted := made(), s.canary().Status.PromotedRevision
 	if first == "" {
 		t.Fatal("the primary's pods are not tied to the content of the Secret")

@@ -42,8 +42,9 @@ func (d *decision) observeFence() {
 	d.fence = live == nil || (patient && !landed)
 }
 
+// sameFence compares times as far as objects store them.
 func sameFence(seen *v1beta1.FencedStatus, f *v1beta1.Fence) bool {
-	return seen != nil && seen.Cause == f.Cause && seen.At.Time.Equal(f.At.Time)
+	return seen != nil && seen.Cause == f.Cause && seen.At.Truncate(time.Microsecond).Equal(f.At.Truncate(time.Microsecond))
 }
 
 // earlier bounds a time that a clock which was set back since would otherwise put far into the future.

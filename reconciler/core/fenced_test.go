@@ -82,7 +82,7 @@ func fencedAt(t *testing.T, f v1beta1.Fence) (*world, Observed) {
 func TestFencesOfOtherClocks(t *testing.T) {
 	for name, skew := range map[string]time.Duration{"right": 0, "an hour behind": -time.Hour, "a year ahead": 365 * 24 * time.Hour} {
 		w, in := fencedAt(t, v1beta1.Fence{})
-		in.Route.Fence = &v1beta1.Fence{Cause: "configmap/page", At: metav1.NewMicroTime(w.now.Add(skew))}
+		in.Route.Fence = &v1beta1.Fence{Cause: "configmap/page", At: metav1.NewMicroTime(w.now.Add(skew + 123*time.Nanosecond))}
 		first := Decide(in)
 		if first.Route == nil || first.Route.Canary != 0 || !first.Route.KeepFence || first.RequeueAfter > fencePatience {
 			t.Fatalf("%s: at first the route is %+v, looked at again in %s", name, first.Route, first.RequeueAfter)
@@ -92,6 +92,9 @@ func TestFencesOfOtherClocks(t *testing.T) {
 			later.Now = in.Now.Add(dur)
 			later.Canary = in.Canary.DeepCopy()
 			first.Status.DeepCopyInto(&later.Canary.Status)
+			// As an object that was stored and read back.
+			fenced := later.Canary.Status.Rollout.Fenced
+			fenced.At = metav1.NewMicroTime(fenced.At.Truncate(time.Microsecond))
 			return Decide(later)
 		}
 		if p := after(fencePatience - tick); p.Route.Canary != 0 || !p.Route.KeepFence {
