@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // AnnotationRotated on a primary lists the digests of the rotated configs that its pods were made with, by key, as JSON; on its pod template it is
@@ -34,7 +34,7 @@ func (o PrimaryOptions) markRotated(template map[string]any, annotations map[str
 }
 
 // RotatedIn returns what a primary's pods were made with; empty where that is not known.
-func RotatedIn(primary client.Object) map[string]string {
+func RotatedIn(primary metav1.Object) map[string]string {
 	out := map[string]string{}
 	if json.Unmarshal([]byte(primary.GetAnnotations()[AnnotationRotated]), &out) != nil {
 		return map[string]string{}
