@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
@@ -184,5 +185,15 @@ func TestUnreadableSecretIsNotQuoted(t *testing.T) {
 	_, err := readConfig("Secret", runtime.RawExtension{Raw: []byte(`{"data":{"password":"not base64: hunter2"}}`)})
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error %v, want one that quotes nothing", err)
+	}
+}
+
+// Whoever has switched config tracking off is not disturbed, not even by a look at the cache.
+func TestIgnoredConfigs(t *testing.T) {
+	req := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Operation: admissionv1.Update, Kind: metav1.GroupVersionKind{Version: "v1", Kind: "Secret"}}}
+	for _, h := range []handler{configs{ignore: true}, verifyConfigs{configs{ignore: true}}} {
+		if a, err := h.handle(t.Context(), req); err != nil || len(a.patches)+len(a.warnings)+len(a.denials) > 0 {
+			t.Errorf("%T: %+v, error %v; want nothing", h, a, err)
+		}
 	}
 }

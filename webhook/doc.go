@@ -1,15 +1,20 @@
 // Package webhook answers the API server's admission requests.
 //
-// Four paths are served. PathWorkloads sees each change of a target before it lands: the revision that the change replaces is stored, and where
-// pods of the target may hold user traffic the change is held, which means that it is stored but does not roll out. PathCanaries refuses
-// Canaries that are wrong in themselves, and records what serves at the moment a Canary is admitted. PathMetricTemplates and
-// PathAlertProviders refuse templates and providers that are wrong in themselves.
+// PathWorkloads sees each change of a target before it lands: the revision that the change replaces is stored, and where pods of the target may
+// hold user traffic the change is held, which means that it is stored but does not roll out. PathConfigs does the same for the ConfigMaps and Secrets
+// that targets reference; a change of one cannot be held, because pods may read it at any moment, so users are taken off the canary before it lands.
+// PathVerifyWorkloads and PathVerifyConfigs look a second time, at the objects as they are going to be stored, where the first look left no trace
+// in them. PathCanaries refuses Canaries that are wrong in themselves, and records what serves at the moment a Canary is admitted.
+// PathMetricTemplates and PathAlertProviders refuse templates and providers that are wrong in themselves.
 //
 // # Shape
 //
-// A handler decodes the request, gathers facts (from caches wherever possible), asks a pure function (Decide, or the validation package) and
-// carries the outcome out: a minimal JSON patch, warnings, and the snapshot. Objects are never written back through Go types, so fields that
+// A handler decodes the request, gathers facts (from caches wherever possible), asks a pure function (Decide, DecideConfig, VerifyWorkload, VerifyConfig, or the validation package) and
+// carries the outcome out: a minimal JSON patch, warnings, fences, and the snapshot. Objects are never written back through Go types, so fields that
 // this program does not know survive.
+//
+// Files are named after what is asked about: workloads*.go, configs*.go, and admit.go for Canaries; scope*.go keeps the reach of the webhooks for new
+// objects, which carry no label yet.
 //
 // # Promises
 //

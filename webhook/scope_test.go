@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	admissionregv1 "k8s.io/api/admissionregistration/v1"
@@ -39,6 +41,49 @@ func TestNarrow(t *testing.T) {
 			}
 			if len(c.Webhooks[0].NamespaceSelector.MatchExpressions) > 0 {
 				t.Error("the other webhook was narrowed too")
+			}
+		})
+	}
+}
+
+func TestNarrowToAwaitedConfigs(t *testing.T) {
+	waiting := func(namespace string, keys ...string) v1beta1.Canary {
+		c := canary(namespace, "1")
+		c.Status.AwaitedConfigs = keys
+		return *c
+	}
+	var many []string
+	for i := range maxAwaited + 1 {
+		many = append(many, fmt.Sprintf("secret/s%d", i))
+	}
+	const subject = "(request.resource.resource + '/' + request.namespace + '/' + object.metadata.?name.orValue('')) in "
+	for name, tt := range map[string]struct {
+		scope      scope
+		canaries   []v1beta1.Canary
+		namespaces []string
+		condition  string
+	}{
+		"nobody waits": {canaries: []v1beta1.Canary{waiting("a")}, namespaces: []string{noNamespace}, condition: subject + "[]"},
+		"two wait": {canaries: []v1beta1.Canary{waiting("b", "secret/s", "configmap/c"), waiting("a", "configmap/c"), waiting("c")},
+			namespaces: []string{"a", "b"}, condition: subject + `["configmaps/a/c", "configmaps/b/c", "secrets/b/s"]`},
+		"too many":                 {canaries: []v1beta1.Canary{waiting("a", many...)}, namespaces: []string{"a"}, condition: "true"},
+		"configs are none of ours": {scope: scope{ignoreConfigs: true}, canaries: []v1beta1.Canary{waiting("a", "secret/s")}, namespaces: []string{noNamespace}, condition: subject + "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &admissionregv1.MutatingWebhookConfiguration{Webhooks: []admissionregv1.MutatingWebhook{{Name: newConfigsWebhook,
+				MatchConditions: []admissionregv1.MatchCondition{{Name: "not-by-sluice", Expression: "x"}, {Name: awaitedCondition, Expression: "false"}}}}}
+			if !narrow(c, tt.scope.wanted(tt.canaries)) {
+				t.Error("nothing changed")
+			}
+			w := c.Webhooks[0]
+			if got := namedIn(w.NamespaceSelector).Values; !slices.Equal(got, tt.namespaces) {
+				t.Errorf("namespaces %q, want %q", got, tt.namespaces)
+			}
+			if len(w.MatchConditions) != 2 || w.MatchConditions[0].Expression != "x" || w.MatchConditions[1].Expression != tt.condition {
+				t.Errorf("conditions %q, want the second to be %s", w.MatchConditions, tt.condition)
+			}
+			if narrow(c, tt.scope.wanted(tt.canaries)) {
+				t.Error("changed a second time")
 			}
 		})
 	}

@@ -46,3 +46,21 @@ func TestSuspendedIsNotHeld(t *testing.T) {
 		t.Errorf("primary exists: %v, apex on the %s", w.primary.exists, w.apex)
 	}
 }
+
+// TestNeedsFence goes through all stages: users may be on a canary, or on their way off it, from the moment it has pods until they are gone.
+func TestNeedsFence(t *testing.T) {
+	c := &v1beta1.Canary{}
+	if NeedsFence(c) {
+		t.Error("without a rollout there is nobody to take off")
+	}
+	for stage, want := range map[v1beta1.Stage]bool{
+		v1beta1.StageSettling: false, v1beta1.StageConfirming: false, v1beta1.StageScalingUp: true, v1beta1.StagePreparing: true,
+		v1beta1.StageAnalysing: true, v1beta1.StageConfirmingPromotion: true, v1beta1.StagePromoting: true, v1beta1.StageFinalising: true,
+		v1beta1.StageFencing: true, v1beta1.StageRollingBack: true, v1beta1.StageLeaving: false, "": true, "OfALaterVersion": true,
+	} {
+		c.Status.Rollout = &v1beta1.RolloutStatus{Stage: stage}
+		if NeedsFence(c) != want || NeedsHold(c, time.Time{}) != want {
+			t.Errorf("stage %q: fence %v, hold %v; want %v", stage, NeedsFence(c), NeedsHold(c, time.Time{}), want)
+		}
+	}
+}
