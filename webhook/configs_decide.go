@@ -205,6 +205,6 @@ func passesWarning(c *v1beta1.Canary, content revision.Content) string {
 }
 
 func configDeletionWarning(c *v1beta1.Canary, content revision.Content) string {
-	return fmt.Sprintf(warningPrefix+"the target of canary %s references %s %s: its content is kept and running pods go on, but new pods of the target may not start without it",
-		c.Name, content.Kind, content.Name)
+	return fmt.Sprintf(warningPrefix+"the target of canary %s references %s %s: its content is kept and running pods go on, "+
+		"but new pods of the target may not start without it", c.Name, content.Kind, content.Name)
 }

@@ -13,11 +13,10 @@ import (
 
 // VerifyConfig looks at an update of a ConfigMap or Secret after all mutating webhooks. It is a pure function.
 func VerifyConfig(f ConfigFacts) Verification {
-	var v Verification
-	if f.Old == nil || f.New == nil || f.Old.beingDeleted() || f.New.beingDeleted() || !f.contentChanged() || f.Old.Immutable ||
-		freshlyStamped(f.Old.Metadata.GetAnnotations(), f.New.Metadata.GetAnnotations()) {
-		return v
+	if !f.unseen() {
+		return Verification{}
 	}
+	var v Verification
 	revised := f.revised(f.Old, true)
 	var needing []*v1beta1.Canary
 	for _, u := range f.staying() {
@@ -41,6 +40,14 @@ func VerifyConfig(f ConfigFacts) Verification {
 		v.Warnings = append(v.Warnings, unheldWarning(c))
 	}
 	return v
+}
+
+// unseen tells that content is about to change without a trace of the mutating phase. What the API server refuses anyway does not count.
+func (f ConfigFacts) unseen() bool {
+	if f.Old == nil || f.New == nil || f.Old.beingDeleted() || f.New.beingDeleted() || f.Old.Immutable {
+		return false
+	}
+	return f.contentChanged() && !freshlyStamped(f.Old.Metadata.GetAnnotations(), f.New.Metadata.GetAnnotations())
 }
 
 // verifyConfigs answers requests in the validating phase.

@@ -9,9 +9,9 @@
 //
 // # Shape
 //
-// A handler decodes the request, gathers facts (from caches wherever possible), asks a pure function (Decide, DecideConfig, VerifyWorkload, VerifyConfig, or the validation package) and
-// carries the outcome out: a minimal JSON patch, warnings, fences, and the snapshot. Objects are never written back through Go types, so fields that
-// this program does not know survive.
+// A handler decodes the request, gathers facts (from caches wherever possible), asks a pure function (Decide, DecideConfig, VerifyWorkload,
+// VerifyConfig, or the validation package) and carries the outcome out: a minimal JSON patch, warnings, fences, and the snapshot. Objects are never
+// written back through Go types, so fields that this program does not know survive.
 //
 // Files are named after what is asked about: workloads*.go, configs*.go, and admit.go for Canaries; scope*.go keeps the reach of the webhooks for new
 // objects, which carry no label yet.

@@ -28,7 +28,7 @@ func fencesWith(t *testing.T, then func(context.Context, *v1beta1.Canary, v1beta
 // Whatever becomes of one fence, the others are written, and the person is told what really follows, the failures first.
 func TestFenceFailuresAreTold(t *testing.T) {
 	canaries := []*v1beta1.Canary{canary("test", "a"), canary("test", "b"), canary("test", "c"), canary("test", "d")}
-	f := fencesWith(t, func(ctx context.Context, c *v1beta1.Canary, fence v1beta1.Fence) error {
+	f := fencesWith(t, func(_ context.Context, c *v1beta1.Canary, fence v1beta1.Fence) error {
 		if fence.Cause != "configmap/page" || !fence.At.Time.Equal(time.Unix(7, 0)) {
 			return fmt.Errorf("fence %+v", fence)
 		}

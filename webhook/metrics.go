@@ -39,7 +39,8 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		}, []string{"path"}),
 		fences: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_admission_fences_total",
-			Help: "Routes from which users were to be taken before a change landed, by outcome (written, failed; after a failure the change is let through and the controller catches up).",
+			Help: "Routes from which users were to be taken before a change landed, by outcome " +
+				"(written, failed; after a failure the change is let through and the controller catches up).",
 		}, []string{"outcome"}),
 		unheld: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_admission_unheld_total",

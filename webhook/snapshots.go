@@ -60,8 +60,7 @@ func (s snapshots) keepBefore(ctx context.Context, c *v1beta1.Canary, ref revisi
 		}
 		return others(r)
 	}, revision.Taken{By: by, At: s.now()})
-	var missing *revision.MissingConfigError
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*revision.MissingConfigError](err); missing {
 		// Nothing can have run without it, so there is nothing to restore.
 		return nil
 	}

@@ -47,7 +47,7 @@ type rule struct {
 var ladder = []rule{
 	// An object that is going away must be able to go, whatever else is asked of it.
 	{"deleting", func(f Facts) (Outcome, bool, error) {
-		return Outcome{}, beingDeleted(f.Old) || beingDeleted(f.New), nil
+		return Outcome{}, f.beingDeleted(), nil
 	}},
 	// Labels and holds without a Canary are left over; nobody else would ever take them off.
 	{"untracked", untracked},

@@ -16,7 +16,7 @@ import (
 // VerifyWorkload looks at an update of a target after all mutating webhooks. It is a pure function; an error means that an object could not be
 // understood.
 func VerifyWorkload(f Facts) (Verification, error) {
-	if beingDeleted(f.Old) || beingDeleted(f.New) || f.Canary == nil || leaving(f.Canary) {
+	if f.Canary == nil || leaving(f.Canary) || f.beingDeleted() {
 		return Verification{}, nil
 	}
 	templates, err := templatesOf(f.Old, f.New)
@@ -28,7 +28,7 @@ func VerifyWorkload(f Facts) (Verification, error) {
 	if changed && !freshlyStamped(f.Old.GetAnnotations(), f.New.GetAnnotations()) {
 		v.Snapshot = []*v1beta1.Canary{f.Canary}
 	}
-	if !f.Hold || !(changed || holdOf(f.Old) != nil) || isHeld(f.New) {
+	if !f.Hold || !f.pending(changed) || isHeld(f.New) {
 		return v, nil
 	}
 	if guarded(f.Old, f.New) {
@@ -40,6 +40,11 @@ func VerifyWorkload(f Facts) (Verification, error) {
 	v.Warnings = []string{unheldWarning(f.Canary)}
 	return v, nil
 }
+
+// pending tells that the requested object runs something that users must not meet yet: a new change, or one that is held already.
+func (f Facts) pending(changed bool) bool { return changed || holdOf(f.Old) != nil }
+
+func (f Facts) beingDeleted() bool { return beingDeleted(f.Old) || beingDeleted(f.New) }
 
 // isHeld tells that a workload is stored without rolling out.
 func isHeld(u *unstructured.Unstructured) bool {
