@@ -123,6 +123,18 @@ func (r *Reconciler) inUse(ctx context.Context, namespace string) (map[string]bo
 	if err != nil {
 		return nil, err
 	}
+	needMarked(stored, digests)
+	for _, s := range stored {
+		for _, c := range s.Configs {
+			used[copyKey(c.Kind, c.Copy)] = used[copyKey(c.Kind, c.Copy)] || digests[s.Digest]
+		}
+	}
+	return used, nil
+}
+
+// needMarked adds the revisions that the marks on snapshots keep: of each target the last good one, and the one to begin with unless a promotion came
+// later.
+func needMarked(stored []revision.Stored, digests map[string]bool) {
 	byTarget := map[revision.Target][]revision.Stored{}
 	for _, s := range stored {
 		byTarget[s.Target] = append(byTarget[s.Target], s)
@@ -136,12 +148,6 @@ func (r *Reconciler) inUse(ctx context.Context, namespace string) (map[string]bo
 			digests[baseline.Digest] = true
 		}
 	}
-	for _, s := range stored {
-		for _, c := range s.Configs {
-			used[copyKey(c.Kind, c.Copy)] = used[copyKey(c.Kind, c.Copy)] || digests[s.Digest]
-		}
-	}
-	return used, nil
 }
 
 // readByPrimaries returns the configs that the templates of the primaries in a namespace name, and the revisions that these are made of.
