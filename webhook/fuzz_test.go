@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -88,7 +89,7 @@ func chain(t testing.TB, w *smallWorld) http.Handler {
 }
 
 // paths are all that is served.
-var paths = []string{PathWorkloads, PathCanaries, PathMetricTemplates, PathAlertProviders}
+var paths = []string{PathWorkloads, PathConfigs, PathVerifyWorkloads, PathVerifyConfigs, PathCanaries, PathMetricTemplates, PathAlertProviders}
 
 // send asks the chain and returns the answer. It fails on what no request whatever may cause.
 func send(t *testing.T, chain http.Handler, path string, body []byte) *admissionv1.AdmissionResponse {
@@ -151,16 +152,17 @@ func FuzzDecide(f *testing.F) {
 		if !answer.Allowed {
 			t.Fatalf("denied: %+v\n%s", answer.Result, r.body(t, r.object))
 		}
-		if len(answer.Patch) == 0 {
+		if len(answer.Patch) == 0 || !r.possible() {
+			// What no API server takes needs an answer, and nothing else.
 			return
 		}
 		patched := r.apply(t, answer.Patch)
 		if want, got := strip(t, mustMarshal(t, r.object)), strip(t, patched); !reflect.DeepEqual(want, got) {
 			t.Errorf("patch %s changes more than Sluice's marks:\n got %v\nwant %v", answer.Patch, got, want)
 		}
-		var again map[string]any
-		if err := json.Unmarshal(patched, &again); err != nil {
-			t.Fatal(err)
+		again := exactly(t, patched)
+		if verified := send(t, c, r.verify, r.body(t, again)); !verified.Allowed {
+			t.Errorf("after patch %s the validating phase denies: %+v\nrequest %s", answer.Patch, verified.Result, r.body(t, again))
 		}
 		if second := send(t, c, r.path, r.body(t, again)); len(second.Patch) > 0 {
 			t.Errorf("after patch %s a second call patches again: %s\nrequest %s", answer.Patch, second.Patch, r.body(t, r.object))
@@ -170,20 +172,26 @@ func FuzzDecide(f *testing.F) {
 
 // request is an admission request made up from a tape.
 type request struct {
-	path, kind, operation string
-	dryRun                bool
-	old, object           map[string]any
-	canary                *v1beta1.Canary
+	// path is that of the mutating phase, verify that of the validating one.
+	path, verify, kind, operation string
+	dryRun                        bool
+	old, object                   map[string]any
+	canary                        *v1beta1.Canary
 }
 
 func newRequest(t *tapeReader) request {
-	r := request{path: PathWorkloads, kind: "Deployment", dryRun: t.pick(4) == 1, canary: t.canary()}
+	r := request{path: PathWorkloads, verify: PathVerifyWorkloads, kind: one(t, "Deployment", "DaemonSet", "ConfigMap", "Secret")}
+	make := t.workload
+	if r.kind == "ConfigMap" || r.kind == "Secret" {
+		r.path, r.verify, make = PathConfigs, PathVerifyConfigs, t.config
+	}
+	r.dryRun, r.canary = t.pick(4) == 1, t.canary(r.kind)
 	r.operation = one(t, "UPDATE", "UPDATE", "UPDATE", "CREATE", "DELETE")
 	if r.operation != "CREATE" {
-		r.old = t.workload()
+		r.old = make(r.kind)
 	}
 	if r.operation != "DELETE" {
-		r.object = t.workload()
+		r.object = make(r.kind)
 	}
 	return r
 }
@@ -220,12 +228,7 @@ func (r request) apply(t *testing.T, operations []byte) []byte {
 // strip decodes an object without what Sluice may touch; an empty map counts as none.
 func strip(t *testing.T, raw []byte) map[string]any {
 	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	var o map[string]any
-	if err := d.Decode(&o); err != nil {
-		t.Fatal(err)
-	}
+	o := exactly(t, raw)
 	if metadata, ok := o["metadata"].(map[string]any); ok {
 		for _, field := range []string{"labels", "annotations"} {
 			entries, _ := metadata[field].(map[string]any)
@@ -240,7 +243,51 @@ func strip(t *testing.T, raw []byte) map[string]any {
 		}
 	}
 	if spec, ok := o["spec"].(map[string]any); ok {
-		delete(spec, "paused")
+		for _, field := range []string{"paused", "updateStrategy"} {
+			delete(spec, field)
+		}
+		pod := podSpec(o)
+		// What keeps a new DaemonSet's pods from starting.
+		if nodes, ok := pod["nodeSelector"].(map[string]any); ok && maps.Equal(nodes, map[string]any{"flagger.app/scale-to-zero": "true"}) {
+			delete(pod, "nodeSelector")
+		}
+	}
+	return o
+}
+
+// podSpec returns the pods' spec in a workload, nil where there is none.
+func podSpec(workload map[string]any) map[string]any {
+	spec, _ := workload["spec"].(map[string]any)
+	template, _ := spec["template"].(map[string]any)
+	pod, _ := template["spec"].(map[string]any)
+	return pod
+}
+
+// possible tells whether the object has the types that an API server takes, where it matters here.
+func (r request) possible() bool {
+	metadata, _ := r.object["metadata"].(map[string]any)
+	for _, field := range []string{"labels", "annotations"} {
+		entries, ok := metadata[field].(map[string]any)
+		if !ok && metadata[field] != nil {
+			return false
+		}
+		for _, v := range entries {
+			if _, ok := v.(string); !ok {
+				return false
+			}
+		}
+	}
+	return r.path == PathConfigs || podSpec(r.object) != nil
+}
+
+// exactly decodes an object with all digits of its numbers.
+func exactly(t *testing.T, raw []byte) map[string]any {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var o map[string]any
+	if err := d.Decode(&o); err != nil {
+		t.Fatal(err)
 	}
 	return o
 }
@@ -290,17 +337,27 @@ func (t *tapeReader) entries(keys []string, values ...any) any {
 func (t *tapeReader) metadata() map[string]any {
 	m := map[string]any{"name": "podinfo", "namespace": "test", "fieldOfTomorrow": json.Number("9007199254740993")}
 	t.put(m, "labels", t.entries([]string{v1beta1.LabelTracked, v1beta1.LabelCanary}, "target", "config", "podinfo", "", 1, nil))
-	t.put(m, "annotations", t.entries([]string{v1beta1.AnnotationHold, v1beta1.AnnotationAdmitted, v1beta1.AnnotationConfigTracking, "note"},
-		`{"revision":"bbbb","paused":false}`, `{"revision":"bbbb","paused":true}`, `{"by":"bob","digest":"bbbb"}`, "disabled", "{", "", 1, nil))
+	t.put(m, "annotations", t.entries([]string{v1beta1.AnnotationHold, v1beta1.AnnotationAdmitted, v1beta1.AnnotationConfigTracking, v1beta1.AnnotationRotation, "note"},
+		`{"revision":"bbbb","paused":false}`, `{"revision":"bbbb","paused":true}`, `{"by":"bob","digest":"bbbb"}`, "disabled", v1beta1.RotationDirect, "{", "", 1, nil))
 	t.put(m, "deletionTimestamp", absent{}, absent{}, absent{}, nil, "2026-05-01T08:00:00Z", "yesterday", 1)
 	return m
 }
 
-func (t *tapeReader) workload() map[string]any {
-	o := map[string]any{"apiVersion": "apps/v1", "kind": "Deployment"}
+func (t *tapeReader) config(kind string) map[string]any {
+	o := map[string]any{"apiVersion": "v1", "kind": kind, "metadata": t.metadata(), "fieldOfTomorrow": json.Number("1.50")}
+	t.put(o, "data", absent{}, map[string]any{"a": "MQ=="}, map[string]any{"a": "Mg=="}, map[string]any{"a": "<"}, map[string]any{"a": 1}, map[string]any{}, nil, "none")
+	t.put(o, "binaryData", absent{}, map[string]any{"b": "/w=="}, nil, "none")
+	t.put(o, "immutable", absent{}, true, false, nil, "yes")
+	t.put(o, "type", absent{}, "Opaque", "kubernetes.io/tls", "kubernetes.io/service-account-token", 1)
+	return o
+}
+
+func (t *tapeReader) workload(kind string) map[string]any {
+	o := map[string]any{"apiVersion": "apps/v1", "kind": kind}
 	t.put(o, "metadata", t.metadata(), t.metadata(), absent{}, nil, "none")
-	spec := map[string]any{"replicas": 2, "fieldOfTomorrow": map[string]any{"a": json.Number("1e400")}}
+	spec := map[string]any{"replicas": 2, "fieldOfTomorrow": map[string]any{"a": one(t, json.Number("1.50"), json.Number("9007199254740993"), json.Number("1e400"))}}
 	t.put(spec, "paused", absent{}, true, false, nil, "yes")
+	t.put(spec, "updateStrategy", absent{}, map[string]any{"type": "OnDelete"}, map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": 1}}, nil, "none")
 	t.put(spec, "template", t.template(), t.template(), t.template(), t.template(), absent{}, nil, "none", []any{})
 	t.put(o, "spec", spec, spec, spec, spec, absent{}, nil, "none")
 	return o
@@ -315,12 +372,15 @@ func (t *tapeReader) template() any {
 	return map[string]any{"metadata": one[any](t, map[string]any{"labels": map[string]any{"app": "podinfo"}}, nil), "spec": one[any](t, spec, spec, nil, "none")}
 }
 
-func (t *tapeReader) canary() *v1beta1.Canary {
+func (t *tapeReader) canary(kind string) *v1beta1.Canary {
 	if t.pick(8) == 1 {
 		return nil
 	}
 	c := canary("test", one(t, "podinfo", strings.Repeat("long-", 40)))
 	c.Spec.TargetRef.Name = "podinfo"
+	if kind == "DaemonSet" {
+		c.Spec.TargetRef.Kind = kind
+	}
 	c.Spec.Suspend = t.pick(8) == 1
 	if t.pick(8) == 1 {
 		c.Annotations = map[string]string{v1beta1.AnnotationLeave: "true"}
@@ -328,6 +388,9 @@ func (t *tapeReader) canary() *v1beta1.Canary {
 	c.Status.Phase = one(t, v1beta1.CanaryPhase(""), v1beta1.PhaseInitializing, v1beta1.PhaseProgressing, v1beta1.PhaseSucceeded, v1beta1.PhaseFailed)
 	c.Status.CanaryWeight = one[int32](t, 0, 50)
 	c.Status.CurrentRevision = one(t, "", "aaaaaaaaaaaaaaaa")
+	if stage := one[v1beta1.Stage](t, "", v1beta1.StageSettling, v1beta1.StageLeaving, v1beta1.StageAnalysing); stage != "" {
+		c.Status.Rollout = &v1beta1.RolloutStatus{Stage: stage}
+	}
 	return c
 }
 

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -88,6 +89,9 @@ func decode(raw runtime.RawExtension) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	if err := u.UnmarshalJSON(raw.Raw); err != nil {
 		return nil, err
+	}
+	if _, ok := u.Object["metadata"].(map[string]any); !ok {
+		return nil, errors.New("it has no metadata")
 	}
 	return u, nil
 }

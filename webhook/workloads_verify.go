@@ -60,7 +60,7 @@ type verifyWorkloads struct {
 
 func (h verifyWorkloads) handle(ctx context.Context, req admission.Request) (answer, error) {
 	facts, err := h.workloads.gather(ctx, req)
-	if err != nil {
+	if err != nil || facts.Old == nil || facts.New == nil {
 		return answer{}, err
 	}
 	v, err := VerifyWorkload(facts)
