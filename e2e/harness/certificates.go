@@ -21,22 +21,25 @@ const (
 )
 
 // ServingCertificates are the certificates that Sluice's pods present to API
-// servers, by the name of the pod.
-func (h *Harness) ServingCertificates(ctx context.Context) (map[string]*x509.Certificate, error) {
+// servers, by the name of the pod. It is an error unless the authority given
+// signed each of them and they hold now.
+func (h *Harness) ServingCertificates(ctx context.Context, authority *x509.Certificate) (map[string]*x509.Certificate, error) {
 	pods, err := h.SluicePods(ctx)
 	if err != nil {
 		return nil, err
 	}
+	roots := x509.NewCertPool()
+	roots.AddCert(authority)
 	out := map[string]*x509.Certificate{}
 	for _, pod := range pods {
-		if out[pod.Name], err = h.servingCertificate(ctx, pod.Status.PodIP); err != nil {
+		if out[pod.Name], err = h.servingCertificate(ctx, pod.Status.PodIP, roots); err != nil {
 			return nil, fmt.Errorf("certificate of pod %s: %w", pod.Name, err)
 		}
 	}
 	return out, nil
 }
 
-func (h *Harness) servingCertificate(ctx context.Context, ip string) (*x509.Certificate, error) {
+func (h *Harness) servingCertificate(ctx context.Context, ip string, roots *x509.CertPool) (*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	plain, err := h.Cluster.DialContext(ctx, "tcp", net.JoinHostPort(ip, "9443"))
@@ -44,8 +47,7 @@ func (h *Harness) servingCertificate(ctx context.Context, ip string) (*x509.Cert
 		return nil, err
 	}
 	defer plain.Close()
-	// What is presented is the question here, not whether to trust it.
-	conn := tls.Client(plain, &tls.Config{InsecureSkipVerify: true, ServerName: webhookHostname})
+	conn := tls.Client(plain, &tls.Config{RootCAs: roots, ServerName: webhookHostname, MinVersion: tls.VersionTLS13})
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}

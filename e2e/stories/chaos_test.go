@@ -46,7 +46,7 @@ func chaos(t *testing.T) {
 	s.counted(all)
 
 	l := s.load(all, append(slices.Clone(gated), ungated...)...)
-	quiet := l.during("nothing happens", func() { l.answered(time.Now(), 150, tracked) })
+	quiet := l.during("nothing happens", func() { l.answered(time.Now(), 100, tracked) })
 	quiet.gapless()
 	if rate := quiet.all.Of(gated...).Summary().Rate; rate < 50 {
 		t.Logf("the machine manages %.0f admissions a second only", rate)
@@ -62,9 +62,9 @@ func chaos(t *testing.T) {
 	l.during("the authority is rotated", l.rotated).gapless()
 	l.during("both replicas are killed", func() { l.killed(2) })
 	l.during("both replicas hang until their certificates have expired", l.frozen)
-	l.during("afterwards", func() { l.answered(time.Now(), 150, tracked) }).gapless()
+	l.during("afterwards", func() { l.answered(time.Now(), 100, tracked) }).gapless()
 	l.absent(away, args)
-	l.during("at the end", func() { l.answered(time.Now(), 150, tracked) }).gapless()
+	l.during("at the end", func() { l.answered(time.Now(), 100, tracked) }).gapless()
 }
 
 // mended brings Sluice back to what other stories need, whatever happens in this one.
@@ -151,16 +151,8 @@ func (l *load) signed() {
 		if err != nil {
 			return false
 		}
-		serving, err := stage.ServingCertificates(l.ctx)
-		if err != nil || len(serving) == 0 {
-			return false
-		}
-		for _, certificate := range serving {
-			if certificate.CheckSignatureFrom(ca) != nil || time.Now().After(certificate.NotAfter) {
-				return false
-			}
-		}
-		return true
+		serving, err := stage.ServingCertificates(l.ctx, ca)
+		return err == nil && len(serving) > 0
 	})
 }
 
@@ -168,7 +160,9 @@ func (l *load) signed() {
 func (l *load) frozen() {
 	l.Helper()
 	pods := l.sluicePods()
-	serving, err := stage.ServingCertificates(l.ctx)
+	ca, err := stage.WebhookCA(l.ctx)
+	l.ok(err)
+	serving, err := stage.ServingCertificates(l.ctx, ca)
 	l.ok(err)
 	var expired time.Time
 	for _, certificate := range serving {

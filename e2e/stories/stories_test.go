@@ -40,6 +40,7 @@ func TestStories(t *testing.T) {
 		{"a second change while Sluice is away", secondChangeUnattended},
 		{"a mistake is stored while Sluice is away", invalidWhileAway},
 		{"the controller is killed", killedController},
+		{"chaos under load", chaos},
 		{"the power fails", restartedCluster},
 		{"Sluice is uninstalled unprepared", uninstalled},
 		{"the emergency exit", emergencyExit},
