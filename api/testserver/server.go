@@ -47,12 +47,16 @@ type Server struct {
 	Scheme *runtime.Scheme
 }
 
-// Run starts an API server, calls the tests with it, takes it down and returns the exit status for TestMain. Call it before anything else: the guard
-// is this same test binary, and ends in here. What goes wrong is said on stderr.
-func Run(options Options, tests func(*Server) int) int {
+// init makes this process the guard where it was started as that: the guard is the same test binary, and must not depend on what else the binary
+// does before its tests begin.
+func init() {
 	if directory := os.Getenv(guardVariable); directory != "" {
-		return guard(directory, os.Stdin)
+		os.Exit(guard(directory, os.Stdin))
 	}
+}
+
+// Run starts an API server, calls the tests with it, takes it down and returns the exit status for TestMain. What goes wrong is said on stderr.
+func Run(options Options, tests func(*Server) int) int {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS is not set: it names the folder with etcd and kube-apiserver; `make integration` builds them and sets it")
 		return 1
