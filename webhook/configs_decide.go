@@ -98,18 +98,29 @@ func configUntracked(f ConfigFacts) (ConfigOutcome, bool) {
 	return ConfigOutcome{Patches: p.operations}, true
 }
 
-// configDeleted keeps what the config held. Running pods keep what they have read, so nobody has to be taken off them.
+// configDeleted keeps what the config held. Users leave a canary that reads it: what is created in its place, as by a replace that deletes first, may
+// land before anybody knows that it is waited for.
 func configDeleted(f ConfigFacts) (ConfigOutcome, bool) {
 	if f.Operation != admissionv1.Delete {
 		return ConfigOutcome{}, false
 	}
 	var out ConfigOutcome
+	var others []string
 	for _, u := range f.staying() {
-		out.Warnings = append(out.Warnings, configDeletionWarning(u.Canary, f.Old.Content))
-		if !f.Old.Content.Shared {
-			out.Snapshot = append(out.Snapshot, u.Canary)
+		warning := configDeletionWarning(u.Canary, f.Old.Content)
+		switch {
+		case f.Old.Content.Shared:
+			others = append(others, warning)
+			continue
+		case u.Fence:
+			out.Fence = append(out.Fence, u.Canary)
+			out.Warnings = append(out.Warnings, warning)
+		default:
+			others = append(others, warning)
 		}
+		out.Snapshot = append(out.Snapshot, u.Canary)
 	}
+	out.Warnings = append(out.Warnings, others...)
 	return out, true
 }
 

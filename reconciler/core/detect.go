@@ -18,7 +18,7 @@ func detect(d *decision) bool {
 	d.st.PromotedRevision, d.st.LastPromotedSpec = d.in.Promoted.Digest, d.in.Promoted.Digest
 	live := d.in.Live
 	if live == nil {
-		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read; nothing is concluded from that")
+		d.wait("RevisionUnreadable", "%s; nothing is concluded from that", d.unreadable())
 		return true
 	}
 	d.observeLive()
@@ -34,6 +34,15 @@ func detect(d *decision) bool {
 		d.begin(live)
 	}
 	return true
+}
+
+// unreadable says why the live revision is not known.
+func (d *decision) unreadable() string {
+	text := "the target's template or a config it references cannot be read"
+	if missing := d.in.AwaitedConfigs; len(missing) > 0 {
+		text += ": the target references " + strings.Join(missing, ", ") + ", which does not exist"
+	}
+	return text
 }
 
 // releaseIdle takes off a hold that no rollout needs any more.

@@ -73,6 +73,9 @@ type PrimaryOptions struct {
 	Rotated map[string]string
 }
 
+// absentCopy stands in the name of a copy for the digest of a config that did not exist. No copy has that name.
+const absentCopy = "absent"
+
 // PrimaryTemplate renders the pod template of the primary. It differs from the snapshot's by the selector label, by the names of the
 // config copies, by affinity and spread rules that would otherwise count the target's pods, and by the metadata of GitOps tools; every
 // other field, known or not, is the snapshot's.
@@ -89,9 +92,17 @@ func PrimaryTemplate(s Snapshot, selectorLabels []string) (map[string]any, error
 	for _, c := range s.Configs {
 		copies[c.Key()] = c.Copy
 	}
+	absent := map[string]bool{}
+	for _, k := range s.Absent {
+		absent[k] = true
+	}
 	eachRef(t, func(r site) {
-		if c, ok := copies[key(r.kind, r.name())]; ok {
+		k := key(r.kind, r.name())
+		if c, ok := copies[k]; ok {
 			r.rename(c)
+		} else if absent[k] {
+			// When it is created one day, that is a change to be analysed; until then these pods must not read it.
+			r.rename(CopyName(r.name(), absentCopy))
 		}
 	})
 	meta := ensureObject(t, "metadata")

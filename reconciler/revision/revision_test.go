@@ -201,6 +201,9 @@ func TestTakeMissingAndUnreadable(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a missing optional config: %v", err)
 	}
+	if tmpl, err := PrimaryTemplate(s, []string{"app"}); err != nil || !strings.Contains(fmt.Sprint(tmpl), "c-vol-primary-absent") {
+		t.Errorf("the primary would read the config on the day it appears: %v, %v", tmpl, err)
+	}
 	if digestOf(t, s) == digestOf(t, take(t, deployment)) {
 		t.Error("an optional config that appears does not change the revision")
 	}

@@ -33,6 +33,8 @@ type Snapshot struct {
 	Template json.RawMessage `json:"template"`
 	// Configs are the referenced configs that are part of the revision, sorted by key. An optional one that did not exist is left out.
 	Configs []Config `json:"configs,omitempty"`
+	// Absent are the keys of optional configs that did not exist, sorted. No part of the identity: it follows from the template and Configs.
+	Absent []string `json:"absent,omitempty"`
 	// Replicas is what the workload asked for, 0 for a DaemonSet.
 	Replicas int32 `json:"replicas"`
 	// Workload is the rest of the workload's spec: selector, strategy, deadlines. It is no part of the revision's identity.
@@ -78,7 +80,10 @@ func Take(workload *unstructured.Unstructured, lookup Lookup) (Snapshot, []Conte
 			return Snapshot{}, nil, fmt.Errorf("read %s %s: %w", r.Kind, r.Name, err)
 		case c == nil && !r.Optional:
 			return Snapshot{}, nil, &MissingConfigError{Ref: r}
-		case c == nil || c.Shared:
+		case c == nil:
+			s.Absent = append(s.Absent, r.Key())
+			continue
+		case c.Shared:
 			continue
 		}
 		contents = append(contents, *c)
