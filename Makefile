@@ -37,9 +37,10 @@ unit: ## Run the tests that need nothing but Go
 	cd e2e && go test ./...
 
 .PHONY: integration
-integration: manifests ## Run the tests that need an API server; the first time builds one, and cert-manager
+integration: manifests ## Run the tests that need an API server; the first time builds one, cert-manager and Helm
 	assets="$$($(CLUSTER_COMMAND) bin kubernetes)"; certmanager="$$($(CLUSTER_COMMAND) bin certmanager)"; \
-	KUBEBUILDER_ASSETS="$$assets" CERT_MANAGER="$$certmanager/certmanager" go test -count=1 -timeout=15m -tags=integration $(INTEGRATION)
+	helm="$$($(CLUSTER_COMMAND) bin helm)"; \
+	KUBEBUILDER_ASSETS="$$assets" CERT_MANAGER="$$certmanager/certmanager" HELM="$$helm/helm" go test -count=1 -timeout=15m -tags=integration $(INTEGRATION)
 
 .PHONY: e2e
 e2e: manifests ## Run the user stories on a local cluster of their own, or on that of E2E_KUBECONFIG

@@ -115,8 +115,13 @@ func (a *app) canaryFile() string {
 	return a.file("canary.yaml", render(a.T, canaryTemplate, map[string]any{"Gate": world.server.URL}))
 }
 
+// settings are the manifests of the ConfigMap, with a colour, and of the Secret.
 func settings(colour string) string {
-	return "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  colour: " + colour + "\n"
+	return config("ConfigMap", "settings", "data: {colour: "+colour+"}") + config("Secret", "token", "stringData: {token: \"1\"}")
+}
+
+func config(kind, name, content string) string {
+	return "---\napiVersion: v1\nkind: " + kind + "\nmetadata: {name: " + name + "}\n" + content + "\n"
 }
 
 // kubectl runs the real command line tool in the namespace and returns all that a person would read. A failure ends the test.
@@ -180,14 +185,14 @@ func (a *app) target() *appsv1.Deployment {
 	return &d
 }
 
-// looks maps the revisions that are stored to what they look like.
-func (a *app) looks() map[string]string {
+// looks maps the revisions that are stored to what they show.
+func (a *app) looks() map[string]look {
 	a.Helper()
 	var list appsv1.ControllerRevisionList
 	if err := world.admin.List(a.Context(), &list, client.InNamespace(a.ns), client.MatchingLabels{v1beta1.LabelSnapshot: "true"}); err != nil {
 		a.Fatal(err)
 	}
-	out := map[string]string{}
+	out := map[string]look{}
 	for i := range list.Items {
 		stored, err := revision.Decode(&list.Items[i])
 		if err != nil {
@@ -197,29 +202,43 @@ func (a *app) looks() map[string]string {
 		if err := json.Unmarshal(stored.Template, &pod); err != nil {
 			a.Fatal(err)
 		}
-		out[stored.Digest] = lookOf(pod.Annotations, &pod.Spec)
+		// In the order of the template, what the copies hold.
+		copies := map[string]string{}
+		for _, c := range stored.Configs {
+			copies[c.Key()] = c.Copy
+		}
+		var from []corev1.EnvFromSource
+		for _, source := range pod.Spec.Containers[0].EnvFrom {
+			if ref := source.ConfigMapRef; ref != nil {
+				ref.Name = copies["configmap/"+ref.Name]
+			} else {
+				source.SecretRef.Name = copies["secret/"+source.SecretRef.Name]
+			}
+			from = append(from, source)
+		}
+		out[stored.Digest] = look{lookOf(pod.Annotations, &pod.Spec), reads(a.Context(), a.ns, from)}
 	}
 	return out
 }
 
-// promoted opens the gate and waits until a revision that looks like this is promoted and nothing is left to do; rollouts is how many there have
+// promoted opens the gate and waits until a revision that runs this is promoted and nothing is left to do; rollouts is how many there have
 // been in all by then.
-func (a *app) promoted(look string, rollouts int) {
+func (a *app) promoted(runs string, rollouts int) {
 	a.Helper()
 	world.set(a.ns, false)
-	a.eventually(look+" is promoted", func() bool {
+	a.eventually(runs+" is promoted", func() bool {
 		st := a.status()
-		return st.Rollout == nil && isReady(st) && st.CurrentRevision == st.PromotedRevision && a.looks()[st.PromotedRevision] == look
+		return st.Rollout == nil && isReady(st) && st.CurrentRevision == st.PromotedRevision && a.looks()[st.PromotedRevision].runs == runs
 	})
 	a.unanalysed(rollouts)
 }
 
-// halfway waits behind a closed gate until a rollout of what looks like this has half of the users; rollouts is as in promoted.
-func (a *app) halfway(look string, rollouts int) {
+// halfway waits behind a closed gate until a rollout of what runs this has half of the users; rollouts is as in promoted.
+func (a *app) halfway(runs string, rollouts int) {
 	a.Helper()
-	a.eventually("half of the users have "+look, func() bool {
+	a.eventually("half of the users have "+runs, func() bool {
 		st := a.status()
-		return st.Rollout != nil && st.CanaryWeight == 50 && a.looks()[st.Rollout.Revision] == look
+		return st.Rollout != nil && st.CanaryWeight == 50 && a.looks()[st.Rollout.Revision].runs == runs
 	})
 	a.unanalysed(rollouts)
 }
@@ -233,16 +252,16 @@ func (a *app) unanalysed(rollouts int) {
 	a.Helper()
 	looks := a.looks()
 	sights, begun, promoted := world.of(a.ns)
-	var good []string
+	var good []look
 	for _, digest := range promoted {
 		good = append(good, looks[digest])
 	}
 	for _, s := range sights {
 		if s.primary && !slices.Contains(good, s.look) {
-			a.Errorf("the primary showed %q to users, which was never promoted: %q", s.look, good)
+			a.Errorf("the primary showed %v to users, which was never promoted: %v", s.look, good)
 		}
 		if !s.primary && looks[s.revision] != s.look {
-			a.Errorf("users could see %q on the canary while revision %q (%q) was analysed", s.look, s.revision, looks[s.revision])
+			a.Errorf("users could see %v on the canary while revision %q (%v) was analysed", s.look, s.revision, looks[s.revision])
 		}
 	}
 	if len(begun) != rollouts && rollouts != uncounted {

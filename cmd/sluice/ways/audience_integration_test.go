@@ -4,6 +4,7 @@ package ways
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +19,14 @@ import (
 
 // seen is one thing that users could see: pods of a look behind the canary Service while its route was open, or behind the primary's.
 type seen struct {
-	// look is what the pods run; revision is the one that the Canary said was analysed, empty for the primary.
-	look, revision string
-	primary        bool
+	look
+	// revision is the one that the Canary said was analysed, empty for the primary.
+	revision string
+	primary  bool
 }
+
+// look is what pods run, and what they read from configs.
+type look struct{ runs, reads string }
 
 // begun is a rollout that was begun.
 type begun struct{ id, revision string }
@@ -45,8 +50,9 @@ func (a *audience) note(c *v1beta1.Canary) {
 	defer a.mu.Unlock()
 	promoted := c.Status.PromotedRevision
 	if ro := c.Status.Rollout; ro != nil {
-		// Until it has settled nobody else has heard of it.
-		if b := (begun{ro.ID, ro.Revision}); ro.Stage != v1beta1.StageSettling && !slices.Contains(a.rollouts[c.Namespace], b) {
+		// Until it has settled nobody else has heard of it, and what is taken back by then was none.
+		unheard := ro.Stage == v1beta1.StageSettling || ro.Stage == v1beta1.StageRollingBack
+		if b := (begun{ro.ID, ro.Revision}); !unheard && !slices.Contains(a.rollouts[c.Namespace], b) {
 			a.rollouts[c.Namespace] = append(a.rollouts[c.Namespace], b)
 		}
 		if ro.Stage == v1beta1.StagePromoting {
@@ -60,8 +66,12 @@ func (a *audience) note(c *v1beta1.Canary) {
 
 // look goes through an application's slices, then its route, then its status, each as the API server has it. In this order what is seen behind
 // an open route belongs to the revision that the status names, or was never analysed: status says what is intended before it is done.
-func (a *audience) look(ctx context.Context, event any) {
-	namespace := event.(client.Object).GetNamespace()
+func (a *audience) look(ctx context.Context, event client.Object) {
+	if event.GetLabels()[v1beta1.LabelTracked] == v1beta1.TrackedCopy {
+		// It never changes.
+		return
+	}
+	namespace := event.GetNamespace()
 	for service, primary := range map[string]bool{"web-canary": false, "web-primary": true} {
 		looks := looksBehind(ctx, namespace, service)
 		if len(looks) == 0 {
@@ -89,25 +99,53 @@ func (a *audience) look(ctx context.Context, event any) {
 	}
 }
 
-// looksBehind lists what the ready pods behind a Service run.
-func looksBehind(ctx context.Context, namespace, service string) []string {
-	var slices discoveryv1.EndpointSliceList
-	if world.admin.List(ctx, &slices, client.InNamespace(namespace), client.MatchingLabels{discoveryv1.LabelServiceName: service}) != nil {
+// looksBehind lists what the ready pods behind a Service show, as if a pod could read each change of its configs at once.
+func looksBehind(ctx context.Context, namespace, service string) []look {
+	var behind discoveryv1.EndpointSliceList
+	if world.admin.List(ctx, &behind, client.InNamespace(namespace), client.MatchingLabels{discoveryv1.LabelServiceName: service}) != nil {
 		return nil
 	}
-	var looks []string
-	for _, slice := range slices.Items {
+	var looks []look
+	asked := map[string]bool{}
+	for _, slice := range behind.Items {
 		for _, e := range slice.Endpoints {
 			if e.Conditions.Ready != nil && !*e.Conditions.Ready || e.TargetRef == nil {
 				continue
 			}
+			// Pods of one ReplicaSet are alike.
+			set := e.TargetRef.Name[:strings.LastIndexByte(e.TargetRef.Name, '-')]
+			if asked[set] {
+				continue
+			}
+			asked[set] = true
 			var pod corev1.Pod
 			if world.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: e.TargetRef.Name}, &pod) == nil {
-				looks = append(looks, lookOf(pod.Annotations, &pod.Spec))
+				looks = append(looks, look{lookOf(pod.Annotations, &pod.Spec), reads(ctx, namespace, pod.Spec.Containers[0].EnvFrom)})
 			}
 		}
 	}
 	return looks
+}
+
+// reads is what configs hold, those aside that are left out of revisions.
+func reads(ctx context.Context, namespace string, from []corev1.EnvFromSource) string {
+	var values []string
+	for _, source := range from {
+		if ref := source.ConfigMapRef; ref != nil {
+			var c corev1.ConfigMap
+			if world.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, &c) == nil && c.Annotations[v1beta1.AnnotationConfigTracking] == "" {
+				values = append(values, slices.Sorted(maps.Values(c.Data))...)
+			}
+			continue
+		}
+		var c corev1.Secret
+		if world.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: source.SecretRef.Name}, &c) == nil && c.Annotations[v1beta1.AnnotationConfigTracking] == "" {
+			for _, value := range c.Data {
+				values = append(values, string(value))
+			}
+		}
+	}
+	return strings.Join(values, " ")
 }
 
 // lookOf is what tells the versions of these tests apart: image, environment and restarts.

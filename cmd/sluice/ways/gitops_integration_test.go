@@ -99,7 +99,6 @@ func TestConflict(t *testing.T) {
 	if err == nil || !strings.Contains(out, ".spec.replicas") {
 		t.Errorf("%v: %s", err, out)
 	}
-	t.Log(out)
 	a.deployment(1, "")
 	a.kubectl("apply", "--server-side", "--field-manager=person", "-f", a.dir)
 }

@@ -36,19 +36,25 @@ func play(ctx context.Context, scheme *runtime.Scheme) error {
 		return err
 	}
 	var ip atomic.Int32
-	for object, act := range map[client.Object]func(any){
-		&corev1.Pod{}:          func(o any) { kubelet(ctx, o.(*corev1.Pod), &ip) },
-		&gatewayv1.HTTPRoute{}: func(o any) { accept(ctx, o.(*gatewayv1.HTTPRoute)); world.look(ctx, o) },
-		&discoveryv1.EndpointSlice{}: func(o any) {
-			world.look(ctx, o)
-		},
-		&v1beta1.Canary{}: func(o any) { world.note(o.(*v1beta1.Canary)) },
+	// Each handler has a goroutine of its own: who watches holds nobody up.
+	audience := func(o any) { world.look(ctx, o.(client.Object)) }
+	for _, role := range []struct {
+		object client.Object
+		act    func(any)
+	}{
+		{&corev1.Pod{}, func(o any) { kubelet(ctx, o.(*corev1.Pod), &ip) }},
+		{&gatewayv1.HTTPRoute{}, func(o any) { accept(ctx, o.(*gatewayv1.HTTPRoute)) }},
+		{&v1beta1.Canary{}, func(o any) { world.note(o.(*v1beta1.Canary)) }},
+		{&gatewayv1.HTTPRoute{}, audience},
+		{&discoveryv1.EndpointSlice{}, audience},
+		{&corev1.ConfigMap{}, audience},
+		{&corev1.Secret{}, audience},
 	} {
-		informer, err := watched.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+		informer, err := watched.GetInformer(ctx, role.object, cache.BlockUntilSynced(false))
 		if err != nil {
 			return err
 		}
-		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: act, UpdateFunc: func(_, o any) { act(o) }}); err != nil {
+		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: role.act, UpdateFunc: func(_, o any) { role.act(o) }}); err != nil {
 			return err
 		}
 	}
@@ -99,29 +105,33 @@ func accept(ctx context.Context, route *gatewayv1.HTTPRoute) {
 	_ = world.admin.Status().Update(ctx, next) // after a conflict the newer version comes
 }
 
-// gates answers the confirm-promotion hook of each namespace: closed ones keep a rollout at its last weight.
+// gates answers the hooks of each namespace. A closed gate keeps a rollout at its last weight; a failing check lets it fail.
 type gates struct {
-	server *httptest.Server
-	mu     sync.Mutex
-	closed map[string]bool
+	server          *httptest.Server
+	mu              sync.Mutex
+	closed, failing map[string]bool
 }
 
-func (g *gates) open() (end func(), err error) {
-	g.closed = map[string]bool{}
+func (g *gates) open() (end func()) {
+	g.closed, g.failing = map[string]bool{}, map[string]bool{}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var asked struct {
 			Namespace string `json:"namespace"`
 		}
-		if err := json.NewDecoder(http.MaxBytesReader(w, req.Body, 1<<20)).Decode(&asked); err != nil || g.isClosed(asked.Namespace) {
+		err := json.NewDecoder(http.MaxBytesReader(w, req.Body, 1<<20)).Decode(&asked)
+		if err != nil || g.refuses(asked.Namespace, req.URL.Path == "/check") {
 			w.WriteHeader(http.StatusForbidden)
 		}
 	}))
-	return g.server.Close, nil
+	return g.server.Close
 }
 
-func (g *gates) isClosed(namespace string) bool {
+func (g *gates) refuses(namespace string, check bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if check {
+		return g.failing[namespace]
+	}
 	return g.closed[namespace]
 }
 
@@ -129,4 +139,10 @@ func (g *gates) set(namespace string, closed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed[namespace] = closed
+}
+
+func (g *gates) fail(namespace string, failing bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failing[namespace] = failing
 }

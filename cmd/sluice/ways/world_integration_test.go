@@ -33,7 +33,7 @@ const (
 	root         = "../../.."
 	ownNamespace = "sluice-system"
 	// together is how many applications are played side by side: they wait most of the time.
-	together = "24"
+	together = "12"
 	// patience bounds how long a state may take to come about on a busy machine.
 	patience = 2 * time.Minute
 )
@@ -114,11 +114,7 @@ func open(ctx context.Context, server *testserver.Server) (end func(), err error
 	if err := play(ctx, server.Scheme); err != nil {
 		return end, err
 	}
-	closeGates, err := world.open()
-	ends = append(ends, closeGates)
-	if err != nil {
-		return end, err
-	}
+	ends = append(ends, world.open())
 	stop, err := start(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kube-controller-manager"), "controllers.log",
 		"--kubeconfig="+world.kubeconfig, "--leader-elect=false", "--secure-port=0",
 		"--controllers=deployment-controller,replicaset-controller,daemonset-controller,endpointslice-controller,garbage-collector-controller",
