@@ -144,22 +144,37 @@ func judge(all []*scenario) []string {
 		}
 	}
 	for _, s := range all {
-		c, what := s.counts, s.gate+", "+s.what
-		switch {
-		case !s.calls && c.calls > 0:
-			problems = append(problems, fmt.Sprintf("%s: %d calls of the webhook for %d changes, want none", what, c.calls, c.changes))
-		case s.calls && c.calls < c.changes:
-			problems = append(problems, fmt.Sprintf("%s: %d calls of the webhook for %d changes, want one or more for each", what, c.calls, c.changes))
-		case s.gate == gateTracked && s.calls && c.calls != noop[s.what]:
-			problems = append(problems, fmt.Sprintf("%s: %d calls, the no-op webhook has %d: they cannot be compared", what, c.calls, noop[s.what]))
+		for _, p := range append(s.judgeCalls(noop[s.what]), s.judgeRequests()...) {
+			problems = append(problems, s.gate+", "+s.what+": "+p)
 		}
-		if s.gate == gateTracked && c.answered != c.calls {
-			problems = append(problems, fmt.Sprintf("%s: the API server called %d times, Sluice counts %d answers", what, c.calls, c.answered))
-		}
-		if len(c.requests) > 0 {
-			problems = append(problems, fmt.Sprintf("%s: Sluice sent %d requests to the API server for %d changes, want none: %s",
-				what, len(c.requests), c.changes, strings.Join(compact(c.requests), ", ")))
-		}
+	}
+	return problems
+}
+
+// judgeCalls compares the calls with the no-op webhook's.
+func (s *scenario) judgeCalls(noop int) []string {
+	c := s.counts
+	switch {
+	case !s.calls && c.calls > 0:
+		return []string{fmt.Sprintf("%d calls of the webhook for %d changes, want none", c.calls, c.changes)}
+	case s.calls && c.calls < c.changes:
+		return []string{fmt.Sprintf("%d calls of the webhook for %d changes, want one or more for each", c.calls, c.changes)}
+	case s.calls && c.calls != noop:
+		return []string{fmt.Sprintf("%d calls, the no-op webhook has %d: they cannot be compared", c.calls, noop)}
+	}
+	return nil
+}
+
+// judgeRequests looks at what Sluice says and sends.
+func (s *scenario) judgeRequests() []string {
+	c := s.counts
+	var problems []string
+	if s.gate == gateTracked && c.answered != c.calls {
+		problems = append(problems, fmt.Sprintf("the API server called %d times, Sluice counts %d answers", c.calls, c.answered))
+	}
+	if len(c.requests) > 0 {
+		problems = append(problems, fmt.Sprintf("Sluice sent %d requests to the API server for %d changes, want none: %s",
+			len(c.requests), c.changes, strings.Join(compact(c.requests), ", ")))
 	}
 	return problems
 }

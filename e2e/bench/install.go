@@ -70,16 +70,19 @@ func apply(ctx context.Context, c client.Client, install string) (*admissionv1.M
 			continue
 		}
 		// Kinds that were defined a moment ago are served a little later.
-		if err := until(ctx, "apply "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error {
-			if err := c.Create(ctx, u.DeepCopy()); !apierrors.IsAlreadyExists(err) {
-				return err
-			}
-			return nil
-		}); err != nil {
+		if err := until(ctx, "apply "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return create(ctx, c, u) }); err != nil {
 			return nil, nil, err
 		}
 	}
 	return &mutating, &validating, nil
+}
+
+// create takes what exists already for done.
+func create(ctx context.Context, c client.Client, u *unstructured.Unstructured) error {
+	if err := c.Create(ctx, u.DeepCopy()); !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	return nil
 }
 
 // holdLease takes the lease, so that no replica reconciles.
@@ -96,7 +99,10 @@ func holdLease(ctx context.Context, c client.Client) error {
 // the mutating one: it is asked as often, in the same phase, under the same
 // conditions. The validating one asks only about what the mutating phase has
 // left no trace of.
-func gate(ctx context.Context, c client.Client, k *cluster, ca []byte, m *admissionv1.MutatingWebhookConfiguration, v *admissionv1.ValidatingWebhookConfiguration) error {
+func gate(
+	ctx context.Context, c client.Client, k *cluster, ca []byte,
+	m *admissionv1.MutatingWebhookConfiguration, v *admissionv1.ValidatingWebhookConfiguration,
+) error {
 	noop := m.DeepCopy()
 	noop.Name = "noop"
 	for i := range noop.Webhooks {

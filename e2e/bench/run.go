@@ -88,39 +88,45 @@ func prepare(ctx context.Context, o Options, dir string) ([]*scenario, *cluster,
 	if err != nil {
 		return nil, nil, err
 	}
+	all, err := install(ctx, o, k, program)
+	return all, k, err
+}
+
+// install makes the applications and, after them, starts the webhooks.
+func install(ctx context.Context, o Options, k *cluster, program string) ([]*scenario, error) {
 	gated, err := newClient(k.gated)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	plain, err := newClient(k.plain)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	mutating, validating, err := apply(ctx, gated, o.Install)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := holdLease(ctx, gated); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	fmt.Fprintln(o.Progress, "making the applications")
 	all, err := scenarios(ctx, gated, plain, o.Apps)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	fmt.Fprintln(o.Progress, "starting the webhooks")
-	certificates := filepath.Join(dir, "certificates")
+	certificates := filepath.Join(k.dir, "certificates")
 	ca, err := certificate(certificates)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := startWebhooks(ctx, o, k, program, certificates); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := gate(ctx, gated, k, ca, mutating, validating); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return all, k, inForce(ctx, k, all)
+	return all, inForce(ctx, k, all)
 }
 
 func newClient(config *rest.Config) (client.Client, error) {

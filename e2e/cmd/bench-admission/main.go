@@ -47,12 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench-admission", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	if len(args) > 0 && args[0] == noopCommand {
-		port := flags.Int("port", 0, "port to serve at")
-		certificates := flags.String("certificates", "", "folder of tls.crt and tls.key")
-		if err := flags.Parse(args[1:]); err != nil {
-			return err
-		}
-		return bench.Noop(ctx, *port, *certificates)
+		return noop(ctx, flags, args[1:])
 	}
 	o := bench.Options{Progress: stderr}
 	flags.StringVar(&o.Module, "dir", "..", "folder of Sluice's module")
@@ -84,4 +79,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("against what is promised:\n  %s", strings.Join(problems, "\n  "))
 	}
 	return nil
+}
+
+// noop serves the no-op webhook.
+func noop(ctx context.Context, flags *flag.FlagSet, args []string) error {
+	port := flags.Int("port", 0, "port to serve at")
+	certificates := flags.String("certificates", "", "folder of tls.crt and tls.key")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	return bench.Noop(ctx, *port, *certificates)
 }
