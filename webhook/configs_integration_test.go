@@ -164,6 +164,16 @@ func TestConfigPassesStraight(t *testing.T) {
 			value := map[string]string{"opted out": "disabled", "direct": "direct"}[name]
 			object := configManifest(ns, "Secret", "stringData", "value")
 			must(t, world.admin.Patch(t.Context(), object, mergePatch(`{"metadata":{"annotations":{%q:%q}}}`, mark, value)))
+			// A patch is tried on what the API server's own cache holds first.
+			eventually(t, func() error {
+				cached := &metav1.PartialObjectMetadata{}
+				cached.SetGroupVersionKind(object.GetObjectKind().GroupVersionKind())
+				err := world.admin.Get(t.Context(), client.ObjectKeyFromObject(object), cached, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: "0"}})
+				if err == nil && cached.Annotations[mark] != value {
+					err = fmt.Errorf("annotations %v in the API server's cache", cached.Annotations)
+				}
+				return err
+			})
 			world.warnings.take()
 			must(t, configWays["patch"](t, configManifest(ns, "Secret", "stringData", "rotated")))
 			expectWarned(t, "passes straight to the pods that read it")

@@ -28,6 +28,7 @@ func TestStories(t *testing.T) {
 			{"the Canary is deleted", deletedCanary},
 			{"the namespace is deleted", deletedNamespace},
 			{"a DaemonSet", daemonSet},
+			{"a changed ConfigMap, alone and together", changedConfig},
 		} {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
