@@ -181,17 +181,17 @@ type request struct {
 
 func newRequest(t *tapeReader) request {
 	r := request{path: PathWorkloads, verify: PathVerifyWorkloads, kind: one(t, "Deployment", "DaemonSet", "ConfigMap", "Secret")}
-	make := t.workload
+	build := t.workload
 	if r.kind == "ConfigMap" || r.kind == "Secret" {
-		r.path, r.verify, make = PathConfigs, PathVerifyConfigs, t.config
+		r.path, r.verify, build = PathConfigs, PathVerifyConfigs, t.config
 	}
 	r.dryRun, r.canary = t.pick(4) == 1, t.canary(r.kind)
 	r.operation = one(t, "UPDATE", "UPDATE", "UPDATE", "CREATE", "DELETE")
 	if r.operation != "CREATE" {
-		r.old = make(r.kind)
+		r.old = build(r.kind)
 	}
 	if r.operation != "DELETE" {
-		r.object = make(r.kind)
+		r.object = build(r.kind)
 	}
 	return r
 }

@@ -41,7 +41,9 @@ var skipped = []string{"Deployment", "PodDisruptionBudget", "Service", "Mutating
 
 // apply creates what the rendered install says, and returns its webhook
 // configurations.
-func apply(ctx context.Context, c client.Client, install string) (*admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration, error) {
+func apply(ctx context.Context, c client.Client, install string) (
+	*admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration, error,
+) {
 	file, err := os.Open(install)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: make manifests renders it", err)
