@@ -134,10 +134,19 @@ func (a *app) kubectl(args ...string) string {
 	return out
 }
 
-// try is kubectl that may fail.
+// try is kubectl that may fail. A person whose replace met a controller's write to the status does it once more.
 func (a *app) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(a.Context(), patience)
 	defer cancel()
+	for {
+		out, err := a.once(ctx, args...)
+		if err == nil || ctx.Err() != nil || !strings.Contains(out, "the object has been modified") {
+			return out, err
+		}
+	}
+}
+
+func (a *app) once(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), append(args, "--kubeconfig", world.kubeconfig, "--namespace", a.ns)...)
 	cmd.Env = append(os.Environ(), "KUBE_EDITOR="+a.editor)
 	var out bytes.Buffer
