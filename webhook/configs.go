@@ -121,7 +121,6 @@ func readConfig(kind string, raw runtime.RawExtension) (*Config, error) {
 }
 
 func newConfig(meta *metav1.ObjectMeta, content revision.Content, immutable *bool) *Config {
-	content.Shared = content.Shared || meta.Annotations[v1beta1.AnnotationRotation] == v1beta1.RotationDirect
 	u := &unstructured.Unstructured{Object: map[string]any{}}
 	u.SetAPIVersion("v1")
 	u.SetKind(string(content.Kind))

@@ -160,7 +160,8 @@ func (f ConfigFacts) landing(before *Config, changed bool) ConfigOutcome {
 		}
 		switch {
 		case !changed:
-		case f.New.Content.Shared:
+		// What was part of the revision until now is no exception: the pods under analysis still read it.
+		case !revised:
 			others = append(others, passesWarning(u.Canary, f.New.Content))
 		case u.Fence:
 			out.Fence = append(out.Fence, u.Canary)

@@ -23,7 +23,7 @@ func VerifyConfig(f ConfigFacts) Verification {
 		if revised {
 			v.Snapshot = append(v.Snapshot, u.Canary)
 		}
-		if u.Fence && !f.New.Content.Shared {
+		if u.Fence && revised {
 			needing = append(needing, u.Canary)
 		}
 	}

@@ -93,7 +93,7 @@ func TestVerifyConfig(t *testing.T) {
 		"not seen between rollouts":    {new: change{color("red")}, free: true, snapshot: true},
 		"nothing changed":              {new: change{bare}},
 		"it passes straight":           {old: change{direct}, new: change{direct, color("red")}},
-		"it is about to pass straight": {new: change{direct, color("red")}, snapshot: true},
+		"it is about to pass straight": {new: change{direct, color("red")}, unheld: true, snapshot: true},
 		"immutable":                    {old: change{immutable}, new: change{color("red")}},
 		"guarded":                      {old: change{guard}, new: change{color("red")}, denied: true},
 		"guarded between rollouts":     {old: change{guard}, new: change{color("red")}, free: true, snapshot: true},
