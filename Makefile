@@ -44,7 +44,15 @@ integration: manifests ## Run the tests that need an API server; the first time 
 
 .PHONY: e2e
 e2e: manifests ## Run the user stories on a local cluster of their own, or on that of E2E_KUBECONFIG
-	cd e2e && go test -count=1 -timeout=45m -tags=e2e -p=1 -v -parallel=6 $(if $(E2E_KUBECONFIG),,./cluster/...) ./stories/...
+	cd e2e && go test -count=1 -timeout=45m -tags=e2e -p=1 -v $(if $(E2E_KUBECONFIG),,./cluster/...) ./stories/...
+
+.PHONY: soak
+soak: ## Play 200,000 random schedules of every strategy against the decision core; takes about ten minutes on two cores
+	go test -count=1 -timeout=2h -v -run='^TestSchedules$$' ./reconciler/core/simulation -schedules=200000
+
+.PHONY: mutants
+mutants: ## Break each promise of the core on purpose and report the schedules that notice; takes about ten minutes
+	go run ./reconciler/core/simulation/mutants
 
 .PHONY: bench-admission
 bench-admission: manifests ## Measure what admission costs on a local API server; prints a table, fails for counts and never for times

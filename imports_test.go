@@ -1,4 +1,4 @@
-// Package sluice holds no code, only the test that keeps imports pointing one way.
+// Package sluice holds no code, only the tests of the project as a whole: which way imports point, what pages claim.
 package sluice
 
 import (
@@ -30,6 +30,7 @@ var leaves = map[string][]string{
 		"sigs.k8s.io/gateway-api/apis"}, metadata...),
 	"reconciler/core":       append([]string{module + "api/v1beta1"}, metadata...),
 	"reconciler/revision":   append([]string{module + "api/v1beta1", "sigs.k8s.io/yaml", "sigs.k8s.io/json"}, objects...),
+	"reconciler/scaler":     append([]string{module + "api/v1beta1"}, objects...),
 	"mesh/capability":       append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/check":        append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/query":        append([]string{module + "api/v1beta1"}, metadata...),
@@ -38,7 +39,7 @@ var leaves = map[string][]string{
 }
 
 // helpers serve tests: they may import what they like of others, and of this module only leaves.
-var helpers = []string{"api/internal/contradiction", "api/testserver"}
+var helpers = []string{"api/internal/contradiction", "api/testserver", "reconciler/core/simulation", "reconciler/core/simulation/mutants"}
 
 // edges reach the outside world. They know nothing of each other: cmd wires them.
 var edges = []string{"analysis", "certs", "mesh", "reconciler", "webhook"}
@@ -93,6 +94,7 @@ func TestTheRuleRefuses(t *testing.T) {
 		"anything with e2e":           {source{pkg: "cmd/sluice", imports: []string{module + "e2e/image"}}, "e2e"},
 		"test with e2e":               {source{pkg: "webhook", test: true, imports: []string{module + "e2e/tools"}}, "e2e"},
 		"code with a test's helper":   {source{pkg: "webhook", imports: []string{module + "api/internal/contradiction"}}, "tests only"},
+		"code with the simulation":    {source{pkg: "reconciler", imports: []string{module + "reconciler/core/simulation"}}, "tests only"},
 		"helper with an edge":         {source{pkg: "api/internal/contradiction", imports: []string{module + "webhook"}}, "leaves"},
 		"package of no known place":   {source{pkg: "util", imports: nil}, "place"},
 	}

@@ -81,7 +81,7 @@ func failed(err error) check.Result {
 	return check.Result{Verdict: v1beta1.VerdictError, Message: err.Error()}
 }
 
-// webhook calls a hook: 2xx passes, any other answer fails, no answer is an error.
+// webhook calls a hook: 200, 201 and 202 pass, any other answer fails, no answer is an error.
 func (c *Checker) webhook(ctx context.Context, req check.Request) check.Result {
 	spec := req.Webhook
 	timeout := hook.DefaultTimeout

@@ -31,7 +31,8 @@ type RunnerOptions struct {
 	Check func(context.Context, check.Request) check.Result
 	// Notify is told, without any lock held, that an answer for a Canary has arrived. Nil tells nobody.
 	Notify func(types.NamespacedName)
-	// Concurrency bounds the checks that run at once, PerCanary those of one Canary; 0 means the defaults.
+	// Concurrency bounds the checks that run at once, but for one of each Canary, which never waits for others; PerCanary bounds those of one
+	// Canary. 0 means the defaults.
 	Concurrency, PerCanary int
 	// Log receives what no result can carry.
 	Log logr.Logger
@@ -188,9 +189,11 @@ func (r *Runner) enlist(l *lane) {
 
 // dispatch starts what may start, one check per lane and turn. The lock is held.
 func (r *Runner) dispatch() {
-	for r.ctx != nil && !r.ended && r.ctx.Err() == nil && r.active < r.o.Concurrency && len(r.ready) > 0 {
-		l := r.ready[0]
-		r.ready = r.ready[1:]
+	for r.ctx != nil && !r.ended && r.ctx.Err() == nil {
+		l := r.next()
+		if l == nil {
+			return
+		}
 		l.ready = false
 		if len(l.waiting) == 0 { // forgotten meanwhile
 			continue
@@ -205,6 +208,18 @@ func (r *Runner) dispatch() {
 		go r.run(ctx, l, j)
 		r.enlist(l)
 	}
+}
+
+// next takes the lane in line that may start a check: any while there is room, else one that has none running. Without that, Canaries whose
+// endpoints hang would take all the room there is. The lock is held.
+func (r *Runner) next() *lane {
+	i := slices.IndexFunc(r.ready, func(l *lane) bool { return r.active < r.o.Concurrency || l.running == 0 })
+	if i < 0 {
+		return nil
+	}
+	l := r.ready[i]
+	r.ready = slices.Delete(r.ready, i, i+1)
+	return l
 }
 
 // run answers one request and makes room for the next.

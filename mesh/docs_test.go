@@ -37,7 +37,7 @@ func TestDocumentedExamples(t *testing.T) {
 				t.Fatalf("%d examples; want the Canary and its %d objects", len(blocks), len(objects))
 			}
 			for i, o := range objects {
-				got, err := p.Render(c, o, nil, core.RouteIntent{Primary: 100})
+				got, err := p.Render(c, o, nil, core.RouteIntent{Split: core.Split{Primary: 100}})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -80,9 +81,60 @@ func connect(ctx context.Context, s *testserver.Server) error {
 	if err != nil {
 		return fmt.Errorf("find the module of Gateway API: %w", err)
 	}
-	crds := filepath.Join(strings.TrimSpace(string(module)), "config", "crd", "standard")
-	_, err = envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{Paths: []string{crds}, ErrorIfPathMissing: true})
+	crds := envtest.CRDInstallOptions{
+		Paths: []string{filepath.Join(strings.TrimSpace(string(module)), "config", "crd", "standard")}, ErrorIfPathMissing: true,
+	}
+	if _, err := envtest.InstallCRDs(s.Config, crds); err != nil {
+		return err
+	}
+	if err := goneGatewayAPI(ctx, s); err != nil {
+		return err
+	}
+	_, err = envtest.InstallCRDs(s.Config, crds)
 	return err
+}
+
+// goneGatewayAPI holds that leaving works when the kind of the route was there and is taken out of the API server, whatever a cache still knows.
+// It has a cache of its own, because one that has lost a kind is slow to look for it again.
+func goneGatewayAPI(ctx context.Context, s *testserver.Server) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	store, err := cache.New(s.Config, cache.Options{Scheme: s.Scheme})
+	if err != nil {
+		return err
+	}
+	go func() { _ = store.Start(ctx) }()
+	store.WaitForCacheSync(ctx)
+	cached, err := client.New(s.Config, client.Options{Scheme: s.Scheme, Cache: &client.CacheOptions{Reader: store, Unstructured: true}})
+	if err != nil {
+		return err
+	}
+	r, c := &Router{client: cached, live: world.admin, memory: newMemory(clock.RealClock{})}, plainCanary()
+	c.Namespace = "default"
+	if _, err := r.Write(ctx, c, core.RouteIntent{Split: core.Split{Primary: 50, Canary: 50}}); err != nil {
+		return fmt.Errorf("before the CRD goes: %w", err)
+	}
+	crd := &unstructured.Unstructured{}
+	crd.SetAPIVersion("apiextensions.k8s.io/v1")
+	crd.SetKind("CustomResourceDefinition")
+	crd.SetName("httproutes.gateway.networking.k8s.io")
+	if err := world.admin.Delete(ctx, crd); err != nil {
+		return err
+	}
+	if err := testserver.Poll(ctx, patience, func(ctx context.Context) error {
+		err := world.admin.Get(ctx, client.ObjectKeyFromObject(crd), crd)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(errors.New("the CRD is still there"), err)
+	}); err != nil {
+		return err
+	}
+	// What was written is remembered for a moment, and found to be gone when it is written again.
+	if err := testserver.Poll(ctx, patience, func(ctx context.Context) error { return r.GiveBack(ctx, c) }); err != nil {
+		return fmt.Errorf("after the CRD has gone: %w", err)
+	}
+	return nil
 }
 
 // withoutGatewayAPI holds that a missing kind is a problem of the route and not an error, that nothing can be written then, and that leaving works.
@@ -95,7 +147,7 @@ func withoutGatewayAPI(ctx context.Context) error {
 	if err != nil || route.Exists || route.Accepted || !strings.Contains(route.Problem, problem) {
 		return fmt.Errorf("without the CRD: read %+v, %w", route, err)
 	}
-	if changed, err := r.Write(ctx, c, core.RouteIntent{Primary: 100}); changed || err == nil || !strings.Contains(err.Error(), "install the provider's CRDs") {
+	if changed, err := r.Write(ctx, c, core.RouteIntent{Split: core.Split{Primary: 100}}); changed || err == nil || !strings.Contains(err.Error(), "install the provider's CRDs") {
 		return fmt.Errorf("without the CRD: write %v, %w", changed, err)
 	}
 	if err := errors.Join(r.GiveBack(ctx, c), r.Fence(ctx, c, v1beta1.Fence{Cause: "configmap/page"})); err != nil {
@@ -181,7 +233,7 @@ func (s *stage) synced() core.Route {
 // write brings the route to a split and waits for the cache.
 func (s *stage) write(primary, canary int) core.Route {
 	s.Helper()
-	if _, err := s.router.Write(s.Context(), s.canary, core.RouteIntent{Primary: primary, Canary: canary}); err != nil {
+	if _, err := s.router.Write(s.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: primary, Canary: canary}}); err != nil {
 		s.Fatal(err)
 	}
 	return s.synced()

@@ -69,8 +69,8 @@ func ours(c *v1beta1.Canary, p Provider, existing *unstructured.Unstructured) bo
 // fenced returns the route with the fence on it.
 func fenced(c *v1beta1.Canary, p Provider, existing *unstructured.Unstructured, f v1beta1.Fence) *unstructured.Unstructured {
 	out := existing.DeepCopy()
-	if ro := c.Status.Rollout; ro == nil || ro.Stage != v1beta1.StagePromoting {
-		out = p.Divert(c, out, core.RouteIntent{Primary: 100})
+	if !core.FenceKeepsSplit(c) {
+		out = p.Divert(c, out, core.RouteIntent{Split: core.Split{Primary: 100}})
 	}
 	annotations := orEmpty(out.GetAnnotations())
 	annotations[v1beta1.AnnotationFence], annotations[annotationLastFence] = f.String(), f.String()

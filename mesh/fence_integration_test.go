@@ -46,7 +46,7 @@ func TestAStaleWriterNeverOpensAFencedRoute(t *testing.T) {
 	for _, before := range []int{0, 50} {
 		s := newStage(t)
 		decidedOn := s.write(100-before, before)
-		stale := core.RouteIntent{Primary: 25, Canary: 75, Version: decidedOn.Version}
+		stale := core.RouteIntent{Split: core.Split{Primary: 25, Canary: 75}, Version: decidedOn.Version}
 		refused := func(what string) {
 			t.Helper()
 			for name, r := range map[string]*Router{"own": s.router, "another": s.elsewhere(interceptor.Funcs{})} {
@@ -61,7 +61,7 @@ func TestAStaleWriterNeverOpensAFencedRoute(t *testing.T) {
 			t.Fatalf("from %d: fenced, read %+v", before, shut)
 		}
 		refused("fenced")
-		keep := core.RouteIntent{Primary: 100, Version: shut.Version, KeepFence: true}
+		keep := core.RouteIntent{Split: core.Split{Primary: 100}, Version: shut.Version, KeepFence: true}
 		if _, err := s.router.Write(t.Context(), s.canary, keep); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestAStaleWriterNeverOpensAFencedRoute(t *testing.T) {
 			t.Errorf("from %d: a write that keeps the fence made %+v", before, kept)
 		}
 		s.settled(keep)
-		if changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Primary: 100, Version: shut.Version}); err != nil || !changed {
+		if changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 100}, Version: shut.Version}); err != nil || !changed {
 			t.Fatalf("from %d: taking the fence off: changed %v, %v", before, changed, err)
 		}
 		freed := s.synced()
@@ -77,7 +77,7 @@ func TestAStaleWriterNeverOpensAFencedRoute(t *testing.T) {
 			t.Errorf("from %d: freed, read %+v", before, freed)
 		}
 		refused("freed")
-		if _, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Primary: 75, Canary: 25, Version: freed.Version}); err != nil {
+		if _, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 75, Canary: 25}, Version: freed.Version}); err != nil {
 			t.Errorf("from %d: a decision after the fence: %v", before, err)
 		}
 	}

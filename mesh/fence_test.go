@@ -18,15 +18,14 @@ func fenceFor(cause string, second int64) v1beta1.Fence {
 	return v1beta1.Fence{Cause: cause, At: metav1.NewMicroTime(time.Unix(second, 0).UTC())}
 }
 
-// Whatever the route: a fence takes all users to the primary, touches nothing else, is read back as written, and makes the route a version that
+// Whatever the route: a fence takes all users to the primary, whoever they are and whatever cookies they bring, and stops all copies. It touches nothing else, is read back as written, and makes the route a version that
 // it never was and never becomes again, also where the weights were at the primary already.
 func TestFencedRoutes(t *testing.T) {
 	for seed := range uint64(1000) {
 		g := generator{rand.New(rand.NewPCG(seed, 11))}
 		c := g.canary()
 		foreign := g.foreignRules()
-		canary := []int{0, 0, 50, 100}[g.IntN(4)]
-		open := render(t, c, g.live(t, c, foreign), core.RouteIntent{Primary: 100 - canary, Canary: canary})
+		open := render(t, c, g.live(t, c, foreign), core.RouteIntent{Split: g.split(c)})
 		claim(open, c, true)
 		open.SetUID("1")
 		open.SetGeneration(7)
@@ -41,7 +40,7 @@ func TestFencedRoutes(t *testing.T) {
 		}
 		f := fenceFor("configmap/page", int64(seed))
 		shut := fenced(c, gatewayAPI{}, open, f)
-		if got := (gatewayAPI{}).Read(c, shut); got.Primary != 100 || got.Canary != 0 || got.ViaApex {
+		if got := (gatewayAPI{}).Read(c, shut); got.Split != (core.Split{Primary: 100}) || got.ViaApex {
 			t.Fatalf("seed %d: fenced, read %+v", seed, got)
 		}
 		if got := fenceOf(shut); got == nil || got.String() != f.String() {
@@ -72,7 +71,7 @@ func TestFencedRoutes(t *testing.T) {
 // While the primary is being rolled the weights are left to the reconciler, which knows what the primary can take.
 func TestFenceDuringPromotion(t *testing.T) {
 	c := plainCanary()
-	open := render(t, c, nil, core.RouteIntent{Primary: 50, Canary: 50})
+	open := render(t, c, nil, core.RouteIntent{Split: core.Split{Primary: 50, Canary: 50}})
 	for stage, canary := range map[v1beta1.Stage]int{v1beta1.StagePromoting: 50, v1beta1.StageAnalysing: 0, v1beta1.StageFinalising: 0} {
 		c.Status.Rollout = &v1beta1.RolloutStatus{Stage: stage}
 		shut := fenced(c, gatewayAPI{}, open, fenceFor("secret/key", 1))

@@ -3,7 +3,6 @@ package mesh
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,7 +14,8 @@ import (
 )
 
 // gatewayAPI keeps one HTTPRoute, named like the apex Service. One of its rules splits requests between the primary and the canary Service; that
-// rule, the parents and the hostnames are the Canary's, all other rules and fields are left as they are.
+// rule, the parents and the hostnames are the Canary's, all other rules and fields are left as they are. Conditions and cookies of an analysis take
+// further rules beside it, which last as long as they do; see gatewayapi_split.go.
 //
 // Everything is rendered with the defaults that the API server would fill in, so that an unchanged route compares equal.
 type gatewayAPI struct{}
@@ -42,9 +42,8 @@ func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Uns
 	if live, ok := out.Object["spec"].(map[string]any); ok {
 		merged = live
 	}
-	own := spec["rules"].([]any)[0].(map[string]any)
 	merged["parentRefs"] = spec["parentRefs"]
-	merged["rules"] = mergeRules(listOf(merged["rules"]), own, servicesOf(c))
+	merged["rules"] = mergeRules(listOf(merged["rules"]), mapsIn(spec["rules"]), servicesOf(c))
 	if hostnames := listOf(spec["hostnames"]); len(hostnames) > 0 {
 		merged["hostnames"] = hostnames
 	} else {
@@ -54,27 +53,35 @@ func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Uns
 	return out, nil
 }
 
-// routeSpec renders what the Canary asks for: parents, hostnames and the one rule.
+// routeSpec renders what the Canary asks for: parents, hostnames and its own rules.
 func routeSpec(c *v1beta1.Canary, intent core.RouteIntent) (map[string]any, error) {
 	s := &c.Spec.Service
 	parents, err := parentRefs(s)
 	if err != nil {
 		return nil, err
 	}
-	rule := gatewayv1.HTTPRouteRule{BackendRefs: backendRefs(c, intent)}
-	if rule.Matches, err = routeMatches(s.Match); err != nil {
+	var base gatewayv1.HTTPRouteRule
+	if base.Matches, err = routeMatches(s.Match); err != nil {
 		return nil, err
 	}
-	if rule.Filters, err = routeFilters(s); err != nil {
+	if base.Filters, err = routeFilters(s); err != nil {
 		return nil, err
 	}
-	if rule.Timeouts, err = routeTimeouts(s); err != nil {
+	if base.Timeouts, err = routeTimeouts(s); err != nil {
+		return nil, err
+	}
+	limited, err := analysisMatches(c.Spec.Analysis.Match, base.Matches)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := splitRules(c, base, limited, intent)
+	if err != nil {
 		return nil, err
 	}
 	spec := gatewayv1.HTTPRouteSpec{
 		CommonRouteSpec: gatewayv1.CommonRouteSpec{ParentRefs: parents},
 		Hostnames:       stringsAs[gatewayv1.Hostname](s.Hosts),
-		Rules:           []gatewayv1.HTTPRouteRule{rule},
+		Rules:           rules,
 	}
 	out, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&spec)
 	if err != nil {
@@ -96,23 +103,6 @@ func parentRefs(s *v1beta1.CanaryService) ([]gatewayv1.ParentReference, error) {
 	return out, nil
 }
 
-// backendRefs lists the destinations with explicit weights: an absent weight would count as 1.
-func backendRefs(c *v1beta1.Canary, intent core.RouteIntent) []gatewayv1.HTTPBackendRef {
-	apex, primary, canary := c.ServiceNames()
-	port := c.Spec.Service.Port
-	to := func(service string, weight int) gatewayv1.HTTPBackendRef {
-		w := int32(weight)
-		return gatewayv1.HTTPBackendRef{BackendRef: gatewayv1.BackendRef{
-			BackendObjectReference: backend(gatewayv1.BackendObjectReference{Name: gatewayv1.ObjectName(service), Port: &port}),
-			Weight:                 &w,
-		}}
-	}
-	if intent.ViaApex {
-		return []gatewayv1.HTTPBackendRef{to(apex, 100)}
-	}
-	return []gatewayv1.HTTPBackendRef{to(primary, intent.Primary), to(canary, intent.Canary)}
-}
-
 // backend fills in the defaults of a reference to a Service.
 func backend(ref gatewayv1.BackendObjectReference) gatewayv1.BackendObjectReference {
 	ref.Group = orDefault(ref.Group, gatewayv1.Group(""))
@@ -127,33 +117,9 @@ func orDefault[T any](p *T, def T) *T {
 	return p
 }
 
-// Read reports the split of the rule that sends most to the canary, in per cent. Where no rule is the Canary's, those that lead to the apex Service
-// reach the primary. A Canary that cannot be rendered is a problem too.
-func (gatewayAPI) Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route {
-	route := core.Route{Exists: true}
-	s := servicesOf(c)
-	live, _, _ := unstructured.NestedFieldNoCopy(carrier.Object, "spec", "rules")
-	rules := mapsIn(live)
-	route.ViaApex = !slices.ContainsFunc(rules, s.owned)
-	seen := false
-	for _, rule := range rules {
-		if !s.referredBy(rule) {
-			continue
-		}
-		if primary, canary := s.split(rule); !seen || canary > route.Canary {
-			route.Primary, route.Canary, seen = primary, canary, true
-		}
-	}
-	route.Accepted, route.Problem = acceptance(c, carrier)
-	if problem := s.unusable(c, carrier.GetName(), rules); problem != "" {
-		route.Accepted, route.Problem = false, problem
-	}
-	return route
-}
-
 // unusable tells why a route's weights have no effect, or cannot be had at all, whatever its gateways say.
 func (s services) unusable(c *v1beta1.Canary, name string, rules []map[string]any) string {
-	if _, err := routeSpec(c, core.RouteIntent{Primary: 100}); err != nil {
+	if _, err := routeSpec(c, core.RouteIntent{Split: core.Split{Primary: 100}}); err != nil {
 		return err.Error()
 	}
 	if other := s.shadowed(rules); other != "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -34,6 +35,39 @@ func routeMatches(entries []v1beta1.HTTPMatch) ([]gatewayv1.HTTPRouteMatch, erro
 		out = []gatewayv1.HTTPRouteMatch{{Path: anyPath()}}
 	}
 	return out, nil
+}
+
+// analysisMatches narrows the matches of the application's requests to those that meet spec.analysis.match: each of these with each of those. Where both
+// have a condition on the same header or parameter the analysis' counts. Nil without conditions.
+func analysisMatches(entries []v1beta1.AnalysisMatch, base []gatewayv1.HTTPRouteMatch) ([]gatewayv1.HTTPRouteMatch, error) {
+	var out []gatewayv1.HTTPRouteMatch
+	for i := range entries {
+		path := fmt.Sprintf("spec.analysis.match[%d]", i)
+		narrow, some, err := routeMatch(path, &v1beta1.HTTPMatch{Headers: entries[i].Headers, QueryParams: entries[i].QueryParams})
+		if err != nil {
+			return nil, err
+		}
+		if !some {
+			return nil, fmt.Errorf("%s has no condition that an HTTPRoute can compare, so it would match every request; add headers or queryParams, or remove it", path)
+		}
+		for _, b := range base {
+			b.Headers = narrowed(narrow.Headers, b.Headers, func(h gatewayv1.HTTPHeaderMatch) string { return strings.ToLower(string(h.Name)) })
+			b.QueryParams = narrowed(narrow.QueryParams, b.QueryParams, func(q gatewayv1.HTTPQueryParamMatch) string { return string(q.Name) })
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+// narrowed returns own conditions and those of base that are about something else.
+func narrowed[T any](own, base []T, name func(T) string) []T {
+	out := slices.Clone(own)
+	for _, b := range base {
+		if !slices.ContainsFunc(own, func(o T) bool { return name(o) == name(b) }) {
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 // routeMatch renders one entry and tells whether it has any condition.

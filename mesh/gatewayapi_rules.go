@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
-	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
 // The rules of an HTTPRoute are one atomic list in which several may have a say, so they are handled as plain JSON: what this version of the types
@@ -69,23 +68,56 @@ func (s services) gives(rule, own map[string]any) bool {
 	return s.count(rule, s.apex) == backends
 }
 
-// mergeRules puts own where the Canary's rule was, or at the end. Rules of others keep their place; further rules to the primary or the canary
-// Service, such as another controller left, go.
-func mergeRules(live []any, own map[string]any, s services) []any {
+// mergeRules puts the Canary's own rules where the first of them was, or at the end. Rules of others keep their place; further rules to the primary or
+// the canary Service, such as another controller left, go. The last of own is the one that is always there.
+func mergeRules(live []any, own []map[string]any, s services) []any {
+	replaced := func(rule map[string]any) bool { return s.owned(rule) || s.gives(rule, own[len(own)-1]) }
+	merged := mergeOwn(s.keeper(live, replaced), own)
 	var out []any
 	placed := false
 	for _, entry := range live {
 		rule, ok := entry.(map[string]any)
 		switch {
-		case !ok || !s.owned(rule) && !s.gives(rule, own):
+		case !ok || !replaced(rule):
 			out = append(out, entry)
 		case !placed:
-			out = append(out, mergeRule(rule, own))
+			out = append(out, merged...)
 			placed = true
 		}
 	}
 	if !placed {
-		out = append(out, own)
+		out = append(out, merged...)
+	}
+	return out
+}
+
+// keeper finds the live rule whose further fields and filters are to survive: the one that bears a name, else the first that knows of no cookie.
+func (s services) keeper(live []any, replaced func(map[string]any) bool) map[string]any {
+	var first map[string]any
+	for _, entry := range live {
+		rule, ok := entry.(map[string]any)
+		if !ok || !replaced(rule) || cookieOf(rule) != "" {
+			continue
+		}
+		if text(rule["name"]) != "" && s.owned(rule) {
+			return rule
+		}
+		if first == nil {
+			first = rule
+		}
+	}
+	return first
+}
+
+// mergeOwn returns own rules with what a Canary has no words for taken over from a live rule. A name is kept once.
+func mergeOwn(live map[string]any, own []map[string]any) []any {
+	out := make([]any, 0, len(own))
+	for i, rule := range own {
+		merged := mergeRule(live, rule)
+		if i < len(own)-1 {
+			delete(merged, "name")
+		}
+		out = append(out, merged)
 	}
 	return out
 }
@@ -94,6 +126,9 @@ func mergeRules(live []any, own map[string]any, s services) []any {
 // application. Those stay in front, where they saw each request before.
 func mergeRule(live, own map[string]any) map[string]any {
 	out := runtime.DeepCopyJSON(live)
+	if out == nil {
+		out = map[string]any{}
+	}
 	var filters []any
 	for _, f := range mapsIn(out["filters"]) {
 		if t := text(f["type"]); t == "ExtensionRef" || t == "ExternalAuth" {
@@ -112,44 +147,11 @@ func mergeRule(live, own map[string]any) map[string]any {
 	return out
 }
 
-// Divert changes the backends of the Canary's rules. On the way out none of them may go on mirroring to a Service that goes away.
-func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
-	out := existing.DeepCopy()
-	s := servicesOf(c)
-	rules, _, _ := unstructured.NestedFieldNoCopy(out.Object, "spec", "rules")
-	for _, rule := range mapsIn(rules) {
-		if !s.owned(rule) {
-			continue
-		}
-		to := backendRefs(c, intent)
-		refs := make([]any, 0, len(to))
-		for _, ref := range to {
-			refs = append(refs, map[string]any{
-				"group": "", "kind": "Service", "name": string(ref.Name), "port": int64(*ref.Port), "weight": int64(*ref.Weight),
-			})
-		}
-		rule["backendRefs"] = refs
-		if !intent.ViaApex {
-			continue
-		}
-		if filters := slices.DeleteFunc(listOf(rule["filters"]), s.mirrors); len(filters) > 0 {
-			rule["filters"] = filters
-		} else {
-			delete(rule, "filters")
-		}
-	}
-	return out
-}
-
-// mirrors tells whether a filter copies requests to the primary or the canary Service.
-func (s services) mirrors(filter any) bool {
+// mirrorsTo tells whether a filter copies requests to one of the named Services.
+func (s services) mirrorsTo(filter any, names ...string) bool {
 	f, _ := filter.(map[string]any)
 	ref, found, err := unstructured.NestedMap(f, "requestMirror", "backendRef")
-	if !found || err != nil {
-		return false
-	}
-	side := s.side(ref)
-	return side == s.primary || side == s.canary
+	return found && err == nil && slices.Contains(names, s.side(ref)) && s.side(ref) != ""
 }
 
 // split returns the shares of primary and canary in a rule, in per cent of all its weights. A share that is not exactly nothing or everything is
@@ -187,17 +189,19 @@ func share(part, total int64) int {
 	return int(min(max((100*part+total/2)/total, 1), 99))
 }
 
-// shadowed names the first rule that takes requests away from the Canary's rule: it stands before it, leads elsewhere, and has a match in common.
+// shadowed names the first rule that takes requests away from the Canary's: it stands before them, leads elsewhere, and has a match in common.
 func (s services) shadowed(rules []map[string]any) string {
-	own := slices.IndexFunc(rules, s.owned)
-	if own < 0 {
+	first := slices.IndexFunc(rules, s.owned)
+	if first < 0 {
 		return ""
 	}
-	for i, rule := range rules[:own] {
+	for i, rule := range rules[:first] {
 		for _, match := range listOf(rule["matches"]) {
 			same := func(m any) bool { return equality.Semantic.DeepEqual(m, match) }
-			if slices.ContainsFunc(listOf(rules[own]["matches"]), same) {
-				return fmt.Sprintf("rule %d", i)
+			for _, own := range rules[first:] {
+				if s.owned(own) && slices.ContainsFunc(listOf(own["matches"]), same) {
+					return fmt.Sprintf("rule %d", i)
+				}
 			}
 		}
 	}

@@ -162,7 +162,7 @@ func TestRenderErrors(t *testing.T) {
 		t.Run(tt.want, func(t *testing.T) {
 			c := plainCanary()
 			tt.change(&c.Spec.Service)
-			out, err := gatewayAPI{}.Render(c, gatewayAPI{}.Objects(c)[0], nil, core.RouteIntent{Primary: 100})
+			out, err := gatewayAPI{}.Render(c, gatewayAPI{}.Objects(c)[0], nil, core.RouteIntent{Split: core.Split{Primary: 100}})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("err = %v, object %v; want %q", err, out, tt.want)
 			}
@@ -177,6 +177,39 @@ func TestGatewayDuration(t *testing.T) {
 		got, err := gatewayDuration("timeout", in)
 		if err != nil || string(*got) != want {
 			t.Errorf("gatewayDuration(%q) = %v, %v; want %s", in, got, err, want)
+		}
+	}
+}
+
+// A condition counts only where everybody else has a rule, and a cookie only where it is given: half of either is read as what it does to users.
+func TestReadHalfOfASplit(t *testing.T) {
+	c := plainCanary()
+	c.Spec.Analysis.Match = []v1beta1.AnalysisMatch{{Headers: map[string]v1beta1.StringMatch{"x-user": {Exact: "me"}}}}
+	c.Spec.Analysis.SessionAffinity = &v1beta1.SessionAffinity{CookieName: "c"}
+	without := func(s core.Split, rule int) core.Split {
+		t.Helper()
+		out := render(t, c, nil, core.RouteIntent{Split: s})
+		rules, _, err := unstructured.NestedSlice(out.Object, "spec", "rules")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unstructured.SetNestedSlice(out.Object, append(rules[:rule:rule], rules[rule+1:]...), "spec", "rules"); err != nil {
+			t.Fatal(err)
+		}
+		return gatewayAPI{}.Read(c, out).Split
+	}
+	limited, sticky := core.Split{Canary: 100, Matched: true}, core.Split{Primary: 90, Canary: 10, Cookie: "c=abcdefghij"}
+	for _, tt := range []struct {
+		name      string
+		got, want core.Split
+	}{
+		{"nobody else has a rule", without(limited, 1), core.Split{Canary: 100}},
+		{"nobody who matches has a rule", without(limited, 0), core.Split{Primary: 100}},
+		{"nobody who brings the cookie has a rule", without(sticky, 0), core.Split{Primary: 90, Canary: 10}},
+		{"nobody is given the cookie", without(sticky, 1), core.Split{Canary: 100}},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s: read %+v; want %+v", tt.name, tt.got, tt.want)
 		}
 	}
 }

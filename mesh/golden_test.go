@@ -77,8 +77,13 @@ func (g golden) bring(t *testing.T, c *v1beta1.Canary, o Object, live *unstructu
 
 func goldens() []golden {
 	gw := func(name string, primary, canary int) golden {
-		return golden{provider: "gatewayapi", name: name, impl: gatewayAPI{}, intent: core.RouteIntent{Primary: primary, Canary: canary}}
+		return golden{provider: "gatewayapi", name: name, impl: gatewayAPI{}, intent: core.RouteIntent{Split: core.Split{Primary: primary, Canary: canary}}}
 	}
+	ab, mirror, affinity, revoked := gw("ab-testing", 0, 100), gw("mirror", 100, 0), gw("affinity", 80, 20), gw("affinity-revoked", 100, 0)
+	ab.intent.Matched, mirror.intent.Mirror = true, 30
+	affinity.intent.Cookie, affinity.intent.PrimaryCookie = "canary.cookie=LpsIaLdsNZ", "primary-cookie=fueORwLeGA"
+	revoked.intent.Revoked = affinity.intent.Cookie
+	ended := gw("ab-testing-ended", 100, 0)
 	leave := gw("give-back", 100, 0)
 	leave.intent.ViaApex, leave.leave = true, true
 	return []golden{
@@ -89,6 +94,11 @@ func goldens() []golden {
 		gw("flagger", 100, 0),
 		gw("apex-removed", 100, 0),
 		gw("gamma", 50, 50),
+		ab,
+		ended,
+		mirror,
+		affinity,
+		revoked,
 		leave,
 	}
 }

@@ -24,5 +24,5 @@ func (kubernetes) Divert(_ *v1beta1.Canary, existing *unstructured.Unstructured,
 
 // Read reports all users on the primary: without weights there is nothing else.
 func (kubernetes) Read(*v1beta1.Canary, *unstructured.Unstructured) core.Route {
-	return core.Route{Exists: true, Primary: 100, Accepted: true}
+	return core.Route{Split: core.Split{Primary: 100}, Exists: true, Accepted: true}
 }

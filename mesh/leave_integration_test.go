@@ -101,7 +101,7 @@ func TestARouteHasOneCanary(t *testing.T) {
 	version := s.live().GetResourceVersion()
 	second := s.canary.DeepCopy()
 	second.Name, second.UID = "second", "22222222-2222-2222-2222-222222222222"
-	_, err := s.router.Write(t.Context(), second, core.RouteIntent{Primary: 100})
+	_, err := s.router.Write(t.Context(), second, core.RouteIntent{Split: core.Split{Primary: 100}})
 	if err == nil || !strings.Contains(err.Error(), `belongs to the Canary "podinfo"`) {
 		t.Errorf("err = %v", err)
 	}

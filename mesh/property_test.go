@@ -12,19 +12,18 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
-// Whatever a Canary asks for and whatever others put into the route: the weights read back are the weights written, explicit and summing to 100,
+// Whatever a Canary asks for and whatever others put into the route: the split read back is the one written, its weights explicit and summing to 100,
 // a second rendering changes nothing, and rules of others are all there, in their order.
 func TestReadIsTheInverseOfRender(t *testing.T) {
-	const rounds = 2000
+	const rounds = 1500
 	for seed := range uint64(rounds) {
 		g := generator{rand.New(rand.NewPCG(seed, 7))}
 		c := g.canary()
 		foreign := g.foreignRules()
-		intent := core.RouteIntent{Canary: g.IntN(101)}
-		intent.Primary = 100 - intent.Canary
+		intent := core.RouteIntent{Split: g.split(c)}
 
 		out := render(t, c, g.live(t, c, foreign), intent)
-		if got := (gatewayAPI{}).Read(c, out); got.Primary != intent.Primary || got.Canary != intent.Canary || !got.Exists || got.ViaApex {
+		if got := (gatewayAPI{}).Read(c, out); got.Split != intent.Split || !got.Exists || got.ViaApex {
 			t.Fatalf("seed %d: wrote %+v, read %+v from\n%s", seed, intent, got, toYAML(t, out))
 		}
 		if again := render(t, c, out, intent); !equal(again, out) {
@@ -32,19 +31,40 @@ func TestReadIsTheInverseOfRender(t *testing.T) {
 		}
 		checkRules(t, seed, c, out, foreign)
 
-		// The next weight changes the weights and nothing else.
-		next := core.RouteIntent{Primary: intent.Canary, Canary: intent.Primary}
+		// Another split and back again leaves nothing behind.
+		next := core.RouteIntent{Split: g.split(c)}
 		moved := render(t, c, out, next)
+		if got := (gatewayAPI{}).Read(c, moved); got.Split != next.Split {
+			t.Fatalf("seed %d: from %+v to %+v, read %+v from\n%s", seed, intent, next, got, toYAML(t, moved))
+		}
 		if back := render(t, c, moved, intent); !equal(back, out) {
-			t.Fatalf("seed %d: a weight and back again changes\n%s", seed, toYAML(t, back))
+			t.Fatalf("seed %d: a split and back again changes\n%s", seed, toYAML(t, back))
 		}
-		if diverted := (gatewayAPI{}).Divert(c, out, next); !equal(diverted, moved) {
-			t.Fatalf("seed %d: diverting differs from rendering\n%s", seed, toYAML(t, diverted))
-		}
-		given := gatewayAPI{}.Divert(c, out, core.RouteIntent{Primary: 100, ViaApex: true})
-		if got := (gatewayAPI{}).Read(c, given); got.Primary != 100 || got.Canary != 0 || !got.ViaApex {
+		checkDiverted(t, seed, c, out, next)
+		checkDiverted(t, seed, c, moved, core.RouteIntent{Split: core.Split{Primary: 100}})
+		given := gatewayAPI{}.Divert(c, out, core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true})
+		if got := (gatewayAPI{}).Read(c, given); got.Split != (core.Split{Primary: 100}) || !got.ViaApex {
 			t.Fatalf("seed %d: given back, but read %+v from\n%s", seed, got, toYAML(t, given))
 		}
+	}
+}
+
+// checkDiverted holds that diverting a route gives the canary no more than was asked for, and that rendering makes up for what is missing. With everybody
+// on the primary nothing is missing.
+func checkDiverted(t *testing.T, seed uint64, c *v1beta1.Canary, live *unstructured.Unstructured, to core.RouteIntent) {
+	t.Helper()
+	diverted := gatewayAPI{}.Divert(c, live, to)
+	got := (gatewayAPI{}).Read(c, diverted)
+	wide := to.Matched && !got.Matched && got.Canary > 0
+	if got.Canary > to.Canary || wide || got.Mirror > 0 && to.Mirror == 0 || got.Cookie != "" && got.Cookie != to.Cookie {
+		t.Fatalf("seed %d: diverted to %+v, read %+v from\n%s", seed, to, got, toYAML(t, diverted))
+	}
+	want := render(t, c, live, to)
+	if to.Split == (core.Split{Primary: 100}) && !equal(diverted, want) {
+		t.Fatalf("seed %d: diverting differs from rendering\n%s\nand\n%s", seed, toYAML(t, diverted), toYAML(t, want))
+	}
+	if rendered := render(t, c, diverted, to); !equal(rendered, want) {
+		t.Fatalf("seed %d: rendering over what was diverted differs\n%s\nand\n%s", seed, toYAML(t, rendered), toYAML(t, want))
 	}
 }
 
@@ -57,7 +77,7 @@ func render(t *testing.T, c *v1beta1.Canary, live *unstructured.Unstructured, in
 	return out
 }
 
-// checkRules holds one rule of the Canary's with explicit weights, and all of the foreign ones.
+// checkRules holds that the Canary's rules stand together, with explicit weights, and that all of the foreign ones are there.
 func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.Unstructured, foreign []any) {
 	t.Helper()
 	s := servicesOf(c)
@@ -66,13 +86,16 @@ func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.
 		t.Fatal(err)
 	}
 	var others []any
-	owned := 0
-	for _, rule := range mapsIn(rules) {
+	owned, last := 0, -1
+	for i, rule := range mapsIn(rules) {
 		if !s.owned(rule) {
 			others = append(others, rule)
 			continue
 		}
-		owned++
+		if owned > 0 && last != i-1 {
+			t.Fatalf("seed %d: rule %d stands apart", seed, i)
+		}
+		owned, last = owned+1, i
 		sum := int64(0)
 		for _, ref := range mapsIn(rule["backendRefs"]) {
 			weight, explicit := ref["weight"].(int64)
@@ -85,8 +108,8 @@ func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.
 			t.Fatalf("seed %d: weights sum to %d", seed, sum)
 		}
 	}
-	if owned != 1 || !equal(others, foreign) {
-		t.Fatalf("seed %d: %d rules of the Canary's, others %v; want one, others %v", seed, owned, others, foreign)
+	if owned == 0 || !equal(others, foreign) {
+		t.Fatalf("seed %d: %d rules of the Canary's, others %v; want others %v", seed, owned, others, foreign)
 	}
 }
 
@@ -114,7 +137,41 @@ func (g generator) canary() *v1beta1.Canary {
 		s.Match = append(s.Match, g.match())
 	}
 	g.traffic(s)
+	for i := range g.IntN(3) {
+		m := v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"cookie": {Regex: fmt.Sprintf("^(.*?;)?(canary=always%d)(;.*)?$", i)}}}
+		if g.maybe() {
+			m = v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"X-0": {Exact: "b"}, "x-user": {Exact: fmt.Sprint("u", i)}}}
+		}
+		c.Spec.Analysis.Match = append(c.Spec.Analysis.Match, m)
+	}
+	if g.maybe() {
+		c.Spec.Analysis.SessionAffinity = &v1beta1.SessionAffinity{CookieName: "c.n", PrimaryCookieName: "p+n", Path: "/", Secure: g.maybe(), Domain: "example.com"}
+	}
 	return c
+}
+
+// split makes up one that the Canary can be in.
+func (g generator) split(c *v1beta1.Canary) core.Split {
+	s := core.Split{Canary: g.IntN(101)}
+	if g.IntN(4) == 0 {
+		s.Canary = 0
+	}
+	s.Primary = 100 - s.Canary
+	if s.Canary == 0 && g.maybe() {
+		s.Mirror = 1 + g.IntN(100)
+	}
+	s.Matched = len(c.Spec.Analysis.Match) > 0 && s.Canary+s.Mirror > 0 && g.maybe()
+	if c.Spec.Analysis.SessionAffinity == nil {
+		return s
+	}
+	switch {
+	case s.Canary == 0 || g.IntN(4) == 0:
+		s.Revoked = []string{"", "c.n=abcdefghij", "c.n=XYZabcdefg"}[g.IntN(3)]
+	default:
+		s.Cookie = []string{"c.n=abcdefghij", "c.n=klmnopqrst"}[g.IntN(2)]
+		s.PrimaryCookie = []string{"", "p+n=abcdefghij"}[g.IntN(2)]
+	}
+	return s
 }
 
 func (g generator) match() v1beta1.HTTPMatch {
@@ -138,6 +195,12 @@ func (g generator) traffic(s *v1beta1.CanaryService) {
 	}
 	if g.maybe() {
 		s.Headers = &v1beta1.HeaderOperations{Request: &v1beta1.HeaderOperation{Add: map[string]string{"b": "1", "a": "2", "c": "3"}}}
+	}
+	if g.maybe() {
+		s.Headers = &v1beta1.HeaderOperations{Response: &v1beta1.HeaderOperation{Set: map[string]string{"b": "1"}, Add: map[string]string{"x": "y"}}}
+		if g.maybe() {
+			s.Headers.Response.Add = map[string]string{"set-cookie": "of=theirs; Max-Age=-1", "x": "y"}
+		}
 	}
 	if g.maybe() {
 		s.Rewrite = &v1beta1.HTTPRewrite{URI: "/new"}
@@ -180,7 +243,7 @@ func (g generator) live(t *testing.T, c *v1beta1.Canary, foreign []any) *unstruc
 	}
 	rules := append([]any{}, foreign...)
 	if g.maybe() {
-		old, err := routeSpec(c, core.RouteIntent{Primary: 40, Canary: 60})
+		old, err := routeSpec(c, core.RouteIntent{Split: g.split(c)})
 		if err != nil {
 			t.Fatal(err)
 		}

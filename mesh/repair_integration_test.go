@@ -17,7 +17,7 @@ func TestReadsShowWhatWasJustWritten(t *testing.T) {
 	s := newStage(t)
 	for _, canary := range []int{0, 10, 0, 50, 100, 0} {
 		for _, again := range []bool{true, false} {
-			changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Primary: 100 - canary, Canary: canary})
+			changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 100 - canary, Canary: canary}})
 			if err != nil || changed != again {
 				t.Fatalf("write %d: changed %v, %v; want %v", canary, changed, err, again)
 			}
@@ -64,11 +64,11 @@ func TestTrafficIsTakenBackFromABrokenCanary(t *testing.T) {
 			if route := s.synced(); tt.seen && (route.Accepted || !strings.Contains(route.Problem, tt.reason)) || route.Canary != 30 {
 				t.Errorf("read %+v", route)
 			}
-			changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Primary: 100})
+			changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 100}})
 			if !changed || err == nil || !strings.Contains(err.Error(), tt.reason) {
 				t.Errorf("changed %v, %v", changed, err)
 			}
-			if changed, err = s.router.Write(t.Context(), s.canary, core.RouteIntent{Primary: 100}); changed || err == nil {
+			if changed, err = s.router.Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 100}}); changed || err == nil {
 				t.Errorf("again: changed %v, %v", changed, err)
 			}
 			rules, _, _ := unstructured.NestedFieldNoCopy(want.Object, "spec", "rules")
@@ -82,7 +82,7 @@ func TestTrafficIsTakenBackFromABrokenCanary(t *testing.T) {
 	t.Run("and one that never had a route gets none", func(t *testing.T) {
 		s := newStage(t)
 		s.canary.Spec.Service.GatewayRefs = nil
-		if changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Primary: 100}); changed || err == nil {
+		if changed, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 100}}); changed || err == nil {
 			t.Errorf("changed %v, %v", changed, err)
 		}
 	})
@@ -95,7 +95,7 @@ func TestWriteViaApex(t *testing.T) {
 		t.Errorf("read %+v", route)
 	}
 	s.canary.Spec.Service.GatewayRefs = nil
-	intent := core.RouteIntent{Primary: 100, ViaApex: true}
+	intent := core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true}
 	if changed, err := s.router.Write(t.Context(), s.canary, intent); !changed || err != nil {
 		t.Fatalf("changed %v, %v", changed, err)
 	}

@@ -63,7 +63,11 @@ func (r *Router) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
 	if err != nil {
 		return core.Traffic{}, err
 	}
-	return core.Traffic{Weighted: able.Splits, Drain: able.Drain}, nil
+	have := able.Available
+	return core.Traffic{
+		Weighted: able.Splits, Matches: have.ABTesting, Mirrors: have.MirrorCanary || have.MirrorBlueGreen, Cookies: have.SessionAffinity,
+		Drain: able.Drain,
+	}, nil
 }
 
 // Watches lists the kinds whose changes concern the Canary's route. Its objects carry the label sluice.dev/canary with the Canary's name, or are
@@ -236,7 +240,7 @@ func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o 
 	if other, _ := otherCanary(c, existing); other != "" {
 		return nil
 	}
-	desired := p.Divert(c, existing, core.RouteIntent{Primary: 100, ViaApex: true})
+	desired := p.Divert(c, existing, core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true})
 	if !claimed(existing, c) && equality.Semantic.DeepEqual(existing.Object, desired.Object) {
 		// Somebody else's object that has the apex Service's name by chance.
 		return nil

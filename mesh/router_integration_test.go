@@ -84,11 +84,11 @@ func TestLifeOfARoute(t *testing.T) {
 	if route = s.synced(); !route.Accepted || route.Problem != "" || route.Primary != 100 || route.Canary != 0 {
 		t.Errorf("accepted: %+v", route)
 	}
-	s.settled(core.RouteIntent{Primary: 100, Version: route.Version})
+	s.settled(core.RouteIntent{Split: core.Split{Primary: 100}, Version: route.Version})
 	// What a gateway answers meanwhile does not stand in the way of what was decided.
 	s.answer()
 	s.synced()
-	if _, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Primary: 70, Canary: 30, Version: route.Version}); err != nil {
+	if _, err := s.router.Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 70, Canary: 30}, Version: route.Version}); err != nil {
 		t.Error(err)
 	}
 	if route = s.synced(); route.Accepted || route.Problem != "" || route.Primary != 70 || route.Canary != 30 {
@@ -166,7 +166,7 @@ func TestConflictsSurface(t *testing.T) {
 	decidedOn := s.write(90, 10)
 	stale := s.live()
 	s.write(100, 0) // Somebody fences the route meanwhile.
-	intent := core.RouteIntent{Primary: 80, Canary: 20, Version: decidedOn.Version}
+	intent := core.RouteIntent{Split: core.Split{Primary: 80, Canary: 20}, Version: decidedOn.Version}
 	behind := func(get *unstructured.Unstructured) *Router {
 		direct, err := client.NewWithWatch(world.config, client.Options{})
 		if err != nil {
@@ -186,10 +186,10 @@ func TestConflictsSurface(t *testing.T) {
 		"the cache has moved on": func() (bool, error) { return s.router.Write(t.Context(), s.canary, intent) },
 		"the cache is behind":    func() (bool, error) { return behind(stale).Write(t.Context(), s.canary, intent) },
 		"no version, cache is behind": func() (bool, error) {
-			return behind(stale).Write(t.Context(), s.canary, core.RouteIntent{Primary: 80, Canary: 20})
+			return behind(stale).Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 80, Canary: 20}})
 		},
 		"created meanwhile": func() (bool, error) {
-			return behind(nil).Write(t.Context(), s.canary, core.RouteIntent{Primary: 80, Canary: 20})
+			return behind(nil).Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 80, Canary: 20}})
 		},
 		"deleted before the decision": func() (bool, error) { return behind(nil).Write(t.Context(), s.canary, intent) },
 		"given back from behind":      func() (bool, error) { return false, behind(stale).GiveBack(t.Context(), s.canary) },
@@ -205,7 +205,7 @@ func TestConflictsSurface(t *testing.T) {
 	if err := world.admin.Delete(t.Context(), gone.DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
-	if changed, err := behind(gone).Write(t.Context(), s.canary, core.RouteIntent{Primary: 80, Canary: 20}); changed || !apierrors.IsConflict(err) {
+	if changed, err := behind(gone).Write(t.Context(), s.canary, core.RouteIntent{Split: core.Split{Primary: 80, Canary: 20}}); changed || !apierrors.IsConflict(err) {
 		t.Errorf("deleted meanwhile: changed %v, %v", changed, err)
 	}
 }

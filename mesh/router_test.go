@@ -43,7 +43,7 @@ func TestUnknownProviders(t *testing.T) {
 		_, trafficErr := r.Traffic(c)
 		_, watchErr := r.Watches(c)
 		_, readErr := r.Read(t.Context(), c)
-		_, writeErr := r.Write(t.Context(), c, core.RouteIntent{Primary: 100})
+		_, writeErr := r.Write(t.Context(), c, core.RouteIntent{Split: core.Split{Primary: 100}})
 		for _, err := range []error{trafficErr, watchErr, readErr, writeErr} {
 			if err == nil || !strings.Contains(err.Error(), "spec.provider") || !strings.Contains(err.Error(), accepted) {
 				t.Errorf("provider %q: %v", name, err)
@@ -94,11 +94,11 @@ func TestKubernetesNeedsNoObject(t *testing.T) {
 	}
 	c := plainCanary()
 	c.Spec.Provider = ""
-	want := core.Route{Exists: true, Primary: 100, Accepted: true}
+	want := core.Route{Split: core.Split{Primary: 100}, Exists: true, Accepted: true}
 	if got, err := r.Read(t.Context(), c); err != nil || got != want {
 		t.Errorf("Read = %+v, %v; want %+v", got, err, want)
 	}
-	for _, intent := range []core.RouteIntent{{Primary: 100}, {Canary: 100}, {Primary: 100, ViaApex: true}} {
+	for _, intent := range []core.RouteIntent{{Split: core.Split{Primary: 100}}, {Split: core.Split{Canary: 100}}, {Split: core.Split{Primary: 100}, ViaApex: true}} {
 		if changed, err := r.Write(t.Context(), c, intent); changed || err != nil {
 			t.Errorf("Write(%+v) = %v, %v", intent, changed, err)
 		}
@@ -110,7 +110,7 @@ func TestSplitsThatDoNotSumTo100AreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, intent := range []core.RouteIntent{{}, {Primary: 50, Canary: 49}, {Primary: 101}, {Primary: 110, Canary: -10}} {
+	for _, intent := range []core.RouteIntent{{}, {Split: core.Split{Primary: 50, Canary: 49}}, {Split: core.Split{Primary: 101}}, {Split: core.Split{Primary: 110, Canary: -10}}} {
 		if _, err := r.Write(t.Context(), plainCanary(), intent); err == nil || !strings.Contains(err.Error(), "sum to 100") {
 			t.Errorf("Write(%+v): %v", intent, err)
 		}

@@ -2,10 +2,12 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -26,12 +28,14 @@ func (r *Reconciler) effects() []effect {
 		{"set the finalizer", r.applyFinalizer},
 		{"label target and configs", r.applyTracking},
 		{"unlabel configs that nothing references", r.applyUntracking},
+		{"write the autoscalers", r.applyScalers},
 		{"write the primary", r.applyPrimary},
 		{"write the Services", r.applyServices},
 		{"write the route", r.applyRoute},
 		{"write the target", r.applyTarget},
 		{"ask checks", r.applyChecks},
 		{"purge histories", r.applyPurge},
+		{"point out what selects the target only", r.pointOutBystanders},
 	}
 }
 
@@ -57,6 +61,9 @@ func (r *Reconciler) apply(ctx context.Context, w *world, plan core.Plan) error 
 	return nil
 }
 
+// errGone tells that the Canary itself was deleted while it was decided about.
+var errGone = errors.New("the Canary is gone")
+
 // applyStatus stores the status if it differs from the observed one. A status that was written by somebody else in the meantime is a conflict.
 func (r *Reconciler) applyStatus(ctx context.Context, w *world, plan core.Plan) error {
 	if equality.Semantic.DeepEqual(w.canary.Status, plan.Status) {
@@ -66,12 +73,14 @@ func (r *Reconciler) applyStatus(ctx context.Context, w *world, plan core.Plan) 
 	plan.Status.DeepCopyInto(&next.Status)
 	patch := client.MergeFromWithOptions(w.canary, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Status().Patch(ctx, next, patch, fieldManager); err != nil {
+		if apierrors.IsNotFound(err) {
+			return errGone
+		}
 		return err
 	}
 	r.written.wrote(next)
-	before := w.canary.Status.Phase
+	r.Metrics.moved(next, &w.canary.Status, w.observed.Traffic)
 	w.canary = next
-	r.Metrics.moved(next, before, w.observed.Traffic)
 	return nil
 }
 
@@ -82,6 +91,9 @@ func (r *Reconciler) tell(ctx context.Context, w *world, plan core.Plan) {
 	for _, e := range plan.Events {
 		log.Info(e.Message, "reason", e.Reason, "rule", plan.Rule, "canary", w.canary.Name+"."+w.canary.Namespace)
 		r.Recorder.Eventf(w.canary, nil, e.Type, e.Reason, action(plan.Rule), "%s", oneNote(e.Message))
+	}
+	for _, what := range plan.Untold {
+		log.Error(nil, "an event hook was not told", "event", what, "canary", w.canary.Name+"."+w.canary.Namespace)
 	}
 }
 

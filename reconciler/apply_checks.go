@@ -1,9 +1,9 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"maps"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,24 +16,28 @@ import (
 // applyChecks asks what the plan asks, and drops answers that no plan looks at any more. A call under way is left to end.
 func (r *Reconciler) applyChecks(_ context.Context, w *world, plan core.Plan) error {
 	name := client.ObjectKeyFromObject(w.canary)
-	wanted := map[string]bool{}
+	asked, wanted := r.askedChecks(name), map[string]v1beta1.CheckKind{}
 	for _, c := range plan.Checks {
 		req, ok := r.request(w.canary, c)
 		if !ok {
 			continue
 		}
-		wanted[c.Key] = true
+		wanted[c.Key] = c.Kind
+		if _, again := asked[c.Key]; !again {
+			r.Metrics.asks(c.Kind)
+		}
 		r.Checker.Ask(req)
 	}
-	for _, key := range r.askedKeys(name) {
-		if wanted[key] {
+	for key, kind := range asked {
+		if _, still := wanted[key]; still {
 			continue
 		}
-		if _, answered := r.Checker.Answer(name, key); answered {
+		if answer, answered := r.Checker.Answer(name, key); answered {
+			r.Metrics.answers(kind, answer.Verdict)
 			r.Checker.Forget(name, key)
 			continue
 		}
-		wanted[key] = true
+		wanted[key] = kind
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,11 +49,11 @@ func (r *Reconciler) applyChecks(_ context.Context, w *world, plan core.Plan) er
 	return nil
 }
 
-// askedKeys returns the keys of the checks whose answers are kept for a Canary.
-func (r *Reconciler) askedKeys(name types.NamespacedName) []string {
+// askedChecks returns the checks whose answers are kept for a Canary, by key.
+func (r *Reconciler) askedChecks(name types.NamespacedName) map[string]v1beta1.CheckKind {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.asked[name]))
+	return maps.Clone(r.asked[name])
 }
 
 // request makes the question of a check. A check that the Canary does not have any more is none.
@@ -57,24 +61,27 @@ func (r *Reconciler) request(c *v1beta1.Canary, ask core.Check) (check.Request, 
 	req := check.Request{
 		Key:            ask.Key,
 		Canary:         c,
-		Provider:       c.Spec.Provider,
-		MetricsServer:  c.Spec.MetricsServer,
+		Provider:       cmp.Or(c.Spec.Provider, r.Provider),
+		MetricsServer:  cmp.Or(c.Spec.MetricsServer, r.MetricsServer),
 		Phase:          ask.Phase,
 		Checksum:       ask.Checksum,
+		Metadata:       ask.Metadata,
 		IdempotencyKey: ask.Key,
 	}
-	if req.Provider == "" {
-		req.Provider = r.Provider
-	}
-	if req.MetricsServer == "" {
-		req.MetricsServer = r.MetricsServer
-	}
-	if ro := c.Status.Rollout; ro != nil {
+	if ro := c.Status.Rollout; ro != nil && !ask.OnPrimary {
 		req.PodTemplateHash = ro.PodHash
+	}
+	if ask.OnPrimary {
+		// Queries take the pods of the target from its name; the Service keeps the one it has.
+		req.Canary = c.DeepCopy()
+		req.Canary.Spec.Service.Name, _, _ = c.ServiceNames()
+		req.Canary.Spec.TargetRef.Name = c.PrimaryName()
 	}
 	switch a := &c.Spec.Analysis; {
 	case ask.Kind == v1beta1.CheckMetric && ask.Index < len(a.Metrics):
 		req.Metric = &a.Metrics[ask.Index]
+	case ask.Kind == v1beta1.CheckWebhook && ask.Index == v1beta1.CommonHook:
+		req.Webhook = r.eventWebhook()
 	case ask.Kind == v1beta1.CheckWebhook && ask.Index < len(a.Webhooks):
 		req.Webhook = &a.Webhooks[ask.Index]
 	default:

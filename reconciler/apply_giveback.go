@@ -31,6 +31,7 @@ func (r *Reconciler) giveBack(ctx context.Context, w *world) error {
 			{"give the route back", func(ctx context.Context, w *world) error { return r.Router.GiveBack(ctx, w.canary) }},
 			{"give the apex Service back", r.returnApex},
 			{"release the target", r.returnTarget},
+			{"give the autoscaler back", r.returnScalers},
 			{"remove the generated objects", r.removeGenerated},
 			{"remove the snapshots", r.removeSnapshots},
 		} {
@@ -53,19 +54,11 @@ func (r *Reconciler) returnApex(ctx context.Context, w *world) error {
 
 // returnTarget takes hold and labels off the target, and the labels off configs that no other Canary needs.
 func (r *Reconciler) returnTarget(ctx context.Context, w *world) error {
-	if w.target == nil {
-		return nil
-	}
 	refs, err := configsOf(w)
 	if err != nil {
 		return err
 	}
-	next := w.target.DeepCopy()
-	label(next, "")
-	if err := revision.Release(next); err != nil {
-		return err
-	}
-	if _, err := r.patch(ctx, w.target, next); err != nil {
+	if err := r.releaseTarget(ctx, w); err != nil {
 		return err
 	}
 	r.refs.drop(client.ObjectKeyFromObject(w.canary))
@@ -90,13 +83,30 @@ func (r *Reconciler) returnTarget(ctx context.Context, w *world) error {
 	return nil
 }
 
+// releaseTarget takes hold and labels off the target, if there is one.
+func (r *Reconciler) releaseTarget(ctx context.Context, w *world) error {
+	if w.target == nil {
+		return nil
+	}
+	next := w.target.DeepCopy()
+	label(next, "")
+	if err := revision.Release(next); err != nil {
+		return err
+	}
+	_, err := r.patch(ctx, w.target, next)
+	return err
+}
+
 // configsOf returns the configs that the target's template, or a stored one, references.
 func configsOf(w *world) ([]revision.ConfigRef, error) {
-	template, err := revision.TemplateOf(w.target)
-	if err != nil {
-		return nil, err
+	var templates [][]byte
+	if w.target != nil {
+		template, err := revision.TemplateOf(w.target)
+		if err != nil {
+			return nil, err
+		}
+		templates = append(templates, template)
 	}
-	templates := [][]byte{template}
 	for _, s := range w.snapshots {
 		templates = append(templates, s.Template)
 	}

@@ -45,6 +45,9 @@ func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan)
 		w.primary = want
 		return nil
 	}
+	if stillInherited(w.primary, s, rotated) {
+		keepInherited(want)
+	}
 	next := mergePrimary(w.primary, want, plan.Primary)
 	if r.settled.is(w.primary, next) {
 		return nil

@@ -21,15 +21,15 @@ import (
 // applySnapshots stores the live revision and moves the marks. Where only copies of a stored revision are missing, and the live configs still
 // hold their content, they are made again without being asked for.
 func (r *Reconciler) applySnapshots(ctx context.Context, w *world, plan core.Plan) error {
-	stored := false
-	if w.live != nil {
-		known := revision.ByDigest(w.snapshots, w.observed.Live.Digest) != nil
-		if whole := w.observed.Stored[w.observed.Live.Digest]; !whole && (plan.Store || known) {
-			if err := r.store(ctx, w); err != nil {
-				return err
-			}
-			stored = true
+	stored, err := r.storeLive(ctx, w, plan.Store)
+	if err != nil {
+		return err
+	}
+	if plan.Inherit {
+		if err := r.inherit(ctx, w); err != nil {
+			return err
 		}
+		stored = true
 	}
 	for _, m := range []struct{ annotation, digest string }{
 		{v1beta1.AnnotationBaseline, plan.MarkBaseline},
@@ -45,6 +45,17 @@ func (r *Reconciler) applySnapshots(ctx context.Context, w *world, plan core.Pla
 		return nil
 	}
 	return r.sweep(ctx, w)
+}
+
+// storeLive stores the live revision where that is asked for, or what is missing of it where it was stored before.
+func (r *Reconciler) storeLive(ctx context.Context, w *world, asked bool) (bool, error) {
+	if w.live == nil || w.observed.Stored[w.observed.Live.Digest] {
+		return false, nil
+	}
+	if known := revision.ByDigest(w.snapshots, w.observed.Live.Digest) != nil; !asked && !known {
+		return false, nil
+	}
+	return true, r.store(ctx, w)
 }
 
 // store writes the copies of all configs and then, because its existence says that they are there, the manifest.
@@ -68,7 +79,7 @@ func (r *Reconciler) store(ctx context.Context, w *world) error {
 	err = r.create(ctx, o)
 	if apierrors.IsAlreadyExists(err) {
 		// Admission stored it a moment ago, or what has the name holds something else.
-		return r.confirmSnapshot(ctx, w, o.Name)
+		return r.confirmSnapshot(ctx, w, o.Name, w.observed.Live.Digest)
 	}
 	if err != nil {
 		return err
@@ -76,15 +87,15 @@ func (r *Reconciler) store(ctx context.Context, w *world) error {
 	return w.addSnapshot(o)
 }
 
-// confirmSnapshot reads a snapshot that exists although the cache does not show it.
-func (r *Reconciler) confirmSnapshot(ctx context.Context, w *world, name string) error {
+// confirmSnapshot reads a snapshot of a revision that exists although the cache does not show it.
+func (r *Reconciler) confirmSnapshot(ctx context.Context, w *world, name, digest string) error {
 	o := &appsv1.ControllerRevision{}
 	if err := r.Live.Get(ctx, client.ObjectKey{Namespace: w.canary.Namespace, Name: name}, o); err != nil {
 		return fmt.Errorf("read snapshot %s: %w", name, err)
 	}
 	s, err := revision.Decode(o)
-	if err == nil && s.Digest != w.observed.Live.Digest {
-		err = fmt.Errorf("ControllerRevision %s exists but holds revision %s, not %s; delete it", name, s.Digest, w.observed.Live.Digest)
+	if err == nil && s.Digest != digest {
+		err = fmt.Errorf("ControllerRevision %s exists but holds revision %s, not %s; delete it", name, s.Digest, digest)
 	}
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/revision"
+	"github.com/sluice-dev/sluice/reconciler/scaler"
 )
 
 // annotationContent stands, in the cache only, for the data of a ConfigMap or Secret: the version and the digest of what was there.
@@ -28,6 +29,10 @@ func CacheOptions(namespaces ...string) cache.Options {
 	}
 	configs := labelled(v1beta1.LabelTracked)
 	configs.Transform = digestOnly
+	autoscalers := labelled(v1beta1.LabelTracked)
+	autoscalers.Transform = bareScaler
+	hpa, _ := scaler.Of(scaler.HPA)
+	horizontal := scaler.Empty(hpa)
 	o := cache.Options{
 		// Sluice never reads who manages which field, and it is half of each object.
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -38,6 +43,8 @@ func CacheOptions(namespaces ...string) cache.Options {
 			&corev1.Secret{}:             configs,
 			&appsv1.ControllerRevision{}: labelled(v1beta1.LabelSnapshot),
 			&corev1.Service{}:            labelled(v1beta1.LabelCanary),
+			// KEDA may not be installed, and what it makes is few: its objects are cached all.
+			horizontal: autoscalers,
 			// The endpoints of a Service carry its labels.
 			&discoveryv1.EndpointSlice{}: labelled(v1beta1.LabelCanary),
 		},

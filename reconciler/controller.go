@@ -71,10 +71,10 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, wor
 	if err != nil {
 		return fmt.Errorf("register the controller: %w", err)
 	}
-	r.watch = func(gvk schema.GroupVersionKind) error {
+	r.watch = func(gvk schema.GroupVersionKind, who handler.MapFunc, changed predicate.Predicate) error {
 		u := &unstructured.Unstructured{}
 		u.SetGroupVersionKind(gvk)
-		return c.Watch(source.Kind[client.Object](mgr.GetCache(), u, handler.EnqueueRequestsFromMapFunc(r.forOwned), predicate.ResourceVersionChangedPredicate{}))
+		return c.Watch(source.Kind[client.Object](mgr.GetCache(), u, handler.EnqueueRequestsFromMapFunc(who), changed))
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func (r *Reconciler) ensureWatch(gvk schema.GroupVersionKind) error {
 		}
 		return err
 	}
-	if err := r.watch(gvk); err != nil {
+	if err := r.watch(gvk, r.forOwned, predicate.ResourceVersionChangedPredicate{}); err != nil {
 		return err
 	}
 	r.watching[gvk] = true

@@ -138,9 +138,10 @@ func TestDaemonSetIsPromotedAndRolledBack(t *testing.T) {
 	}
 	s.checks.set(true, "")
 	s.settled(v1beta1.PhaseSucceeded)
-	if got := agentImage(s.daemonSet("web-primary")); got != "web:2" || len(s.nodes.hashes("web")) != 0 {
-		t.Errorf("the primary runs %s, the target %d pods", got, len(s.nodes.hashes("web")))
+	if got := agentImage(s.daemonSet("web-primary")); got != "web:2" {
+		t.Errorf("the primary runs %s", got)
 	}
+	s.until("the target has no pods", func() bool { return len(s.nodes.hashes("web")) == 0 })
 	if svc := s.service("web-canary"); len(svc.Spec.Selector) != 1 || svc.Labels[labelPinned] != "" {
 		t.Errorf("the canary Service is still pinned: %v, %v", svc.Spec.Selector, svc.Labels)
 	}
@@ -180,6 +181,10 @@ func TestHeldDaemonSetOnANewNode(t *testing.T) {
 	// Sluice is away while the change and the node come, so that both can be looked at.
 	s.stop()
 	change(s, "web", &appsv1.DaemonSet{}, func(d *appsv1.DaemonSet) { held(d, "web:3") })
+	s.until("its controller has seen the change", func() bool {
+		d := s.daemonSet("web")
+		return d.Status.ObservedGeneration == d.Generation
+	})
 	s.nodes.join()
 	s.until("the new node runs the held revision, the others do not", func() bool {
 		pods := s.nodes.hashes("web")

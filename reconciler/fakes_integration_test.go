@@ -25,13 +25,15 @@ type fakeRouter struct {
 	routes  map[string]core.Route
 	weights []int
 	notify  func(types.NamespacedName)
+	// before sees each split that is about to be written, in one write after the other; nil for nobody.
+	before func(core.Split)
 }
 
 func (r *fakeRouter) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
 	if c.Spec.Provider == "istio" {
 		return core.Traffic{}, fmt.Errorf("provider istio is not available; use gatewayapi:v1")
 	}
-	return core.Traffic{Weighted: true, Drain: 10 * time.Millisecond}, nil
+	return core.Traffic{Weighted: true, Matches: true, Mirrors: true, Cookies: true, Drain: 10 * time.Millisecond}, nil
 }
 
 func (r *fakeRouter) Watches(*v1beta1.Canary) ([]schema.GroupVersionKind, error) { return nil, nil }
@@ -46,7 +48,7 @@ func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteInt
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.routes[c.Namespace]
-	next := core.Route{Exists: true, Primary: i.Primary, Canary: i.Canary, ViaApex: i.ViaApex, Accepted: true, Version: old.Version}
+	next := core.Route{Split: i.Split, Exists: true, ViaApex: i.ViaApex, Accepted: true, Version: old.Version}
 	if i.KeepFence {
 		next.Fence = old.Fence
 	}
@@ -55,6 +57,9 @@ func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteInt
 	}
 	if i.Version != old.Version {
 		return false, apierrors.NewConflict(schema.GroupResource{Resource: "routes"}, c.Name, fmt.Errorf("version %s is not %s", i.Version, old.Version))
+	}
+	if r.before != nil {
+		r.before(i.Split)
 	}
 	next.Version = old.Version + "1"
 	r.routes[c.Namespace] = next
@@ -71,8 +76,8 @@ func (r *fakeRouter) Fence(_ context.Context, c *v1beta1.Canary, f v1beta1.Fence
 	if !next.Exists {
 		return nil
 	}
-	if ro := c.Status.Rollout; ro == nil || ro.Stage != v1beta1.StagePromoting {
-		next.Primary, next.Canary = 100, 0
+	if !core.FenceKeepsSplit(c) {
+		next.Split = core.Split{Primary: 100}
 	}
 	next.Fence, next.Version = &f, next.Version+"f"
 	r.routes[c.Namespace] = next
@@ -101,6 +106,8 @@ type fakeChecker struct {
 	open    bool
 	verdict v1beta1.Verdict
 	asked   map[string]check.Request
+	// silent picks the checks that are never answered; nil for none.
+	silent func(check.Request) bool
 	// answered are the revisions of which a check has passed.
 	answered map[string]bool
 	notify   func(types.NamespacedName)
@@ -132,6 +139,9 @@ func (f *fakeChecker) Answer(_ types.NamespacedName, key string) (check.Result, 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	req, ok := f.asked[key]
+	if ok && f.silent != nil && f.silent(req) {
+		return check.Result{}, false
+	}
 	verdict := f.verdict
 	if verdict == "" {
 		verdict = v1beta1.VerdictPass

@@ -30,12 +30,16 @@ type world struct {
 	snapshots []revision.Stored
 	// live is the target's present revision, nil while it cannot be read.
 	live *revision.Snapshot
+	// inherited is what a primary runs that Flagger made, and the contents of its configs; nil of any other primary.
+	inherited *inheritance
 	// configs are the referenced configs that were looked for, by key.
 	configs map[string]foundConfig
 	// unlabelled are referenced configs that lack the label which brings them into the cache.
 	unlabelled []client.Object
 	// apex, primaryService and canaryService are nil while they do not exist.
 	apex, primaryService, canaryService *corev1.Service
+	// scalers are the autoscaler that the Canary names and the primary's copy of it, formerScalers those that it named before.
+	scalers, formerScalers scalers
 	// recheck is when to look again for what no watch announces; 0 when there is nothing of that kind.
 	recheck time.Duration
 }
@@ -50,9 +54,10 @@ func (w *world) problem(blocks bool, reason, format string, args ...any) {
 func (r *Reconciler) gather(ctx context.Context, c *v1beta1.Canary) (*world, error) {
 	w := &world{canary: c, configs: map[string]foundConfig{}}
 	w.observed = core.Observed{
-		Now:     r.Clock.Now(),
-		Canary:  c,
-		Leaving: !c.DeletionTimestamp.IsZero() || c.Annotations[v1beta1.AnnotationLeave] == "true",
+		Now:          r.Clock.Now(),
+		Canary:       c,
+		EventWebhook: r.EventWebhook != "",
+		Leaving:      !c.DeletionTimestamp.IsZero() || c.Annotations[v1beta1.AnnotationLeave] == "true",
 	}
 	var err error
 	if w.observed.Winner, err = r.winner(ctx, c); err != nil || w.observed.Winner != "" {
@@ -66,9 +71,12 @@ func (r *Reconciler) gather(ctx context.Context, c *v1beta1.Canary) (*world, err
 		r.gatherValidity,
 		r.gatherTraffic,
 		r.gatherWorkloads,
+		r.gatherScalers,
 		r.gatherSnapshots,
 		r.gatherLive,
+		r.gatherInherited,
 		r.gatherPodHash,
+		r.gatherImages,
 		r.gatherServices,
 		r.gatherRoute,
 		r.gatherAnswers,
@@ -143,7 +151,7 @@ func (r *Reconciler) gatherRoute(ctx context.Context, w *world) error {
 func (r *Reconciler) gatherAnswers(_ context.Context, w *world) error {
 	name := client.ObjectKeyFromObject(w.canary)
 	w.observed.Answers = map[string]core.Answer{}
-	for _, key := range r.askedKeys(name) {
+	for key := range r.askedChecks(name) {
 		if a, ok := r.Checker.Answer(name, key); ok {
 			w.observed.Answers[key] = core.Answer{Verdict: a.Verdict, Value: a.Value, Threshold: a.Threshold, Message: a.Message, At: a.Time}
 		}

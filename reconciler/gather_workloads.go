@@ -3,6 +3,8 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -49,6 +51,7 @@ func (r *Reconciler) gatherWorkloads(ctx context.Context, w *world) error {
 		}
 		w.observed.Primary = observeWorkload(kind, w.primary)
 		w.observed.Primary.Revision = w.primary.GetAnnotations()[revision.AnnotationRevision]
+		w.observed.RotatedConfigs = slices.Sorted(maps.Keys(revision.RotatedIn(w.primary)))
 	}
 	return nil
 }
@@ -116,19 +119,25 @@ func (r *Reconciler) gatherPodHash(ctx context.Context, w *world) error {
 	if ro == nil || ro.Stage != v1beta1.StageScalingUp || ro.PodHash != "" || w.live == nil || !w.observed.Target.Current || w.observed.Target.Held {
 		return nil
 	}
-	match, _, err := unstructured.NestedStringMap(w.target.Object, "spec", "selector", "matchLabels")
+	var err error
+	w.observed.LivePodHash, err = r.ownHash(ctx, w, w.target)
+	return err
+}
+
+// ownHash asks for the hash that a workload's controller gave to the pods of its present template; empty until it has made them.
+func (r *Reconciler) ownHash(ctx context.Context, w *world, workload *unstructured.Unstructured) (string, error) {
+	match, _, err := unstructured.NestedStringMap(workload.Object, "spec", "selector", "matchLabels")
 	if err != nil {
-		return fmt.Errorf("read the selector of %s: %w", w.target.GetName(), err)
+		return "", fmt.Errorf("read the selector of %s: %w", workload.GetName(), err)
 	}
 	list := &unstructured.UnstructuredList{}
 	kind := w.kind.history()
 	kind.Kind += "List"
 	list.SetGroupVersionKind(kind)
 	if err := r.Live.List(ctx, list, client.InNamespace(w.canary.Namespace), client.MatchingLabels(match)); err != nil {
-		return fmt.Errorf("list the history of %s: %w", w.target.GetName(), err)
+		return "", fmt.Errorf("list the history of %s: %w", workload.GetName(), err)
 	}
-	w.observed.LivePodHash, err = podHash(w.kind, list.Items, w.target)
-	return err
+	return podHash(w.kind, list.Items, workload)
 }
 
 // podHash returns the hash that the target's own controller gave to the pods of its template.

@@ -5,6 +5,7 @@ package reconciler
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -35,6 +36,13 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
+const (
+	// together is how many stages are played side by side: they wait most of the time.
+	together = "6"
+	// round is how often the controllers of Kubernetes that are played look at the world.
+	round = 50 * time.Millisecond
+)
+
 // patience bounds how long a state may take to come about.
 const patience = 2 * time.Minute
 
@@ -46,6 +54,10 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", together); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	ctrl.SetLogger(zap.New(zap.UseDevMode(true), zap.WriteTo(os.Stderr)))
 	os.Exit(testserver.Run(testserver.Options{CRDs: []string{"../manifests/base/crds"}}, func(s *testserver.Server) int {
 		var err error
@@ -64,20 +76,30 @@ type stage struct {
 	ns       string
 	nodes    nodes
 	requests atomic.Int64
-	router   *fakeRouter
-	checks   *fakeChecker
-	sluice   *Reconciler
-	stop     func()
+	// stuck keeps the first new pod of the primary from getting ready, and so its other pods from being replaced.
+	stuck   atomic.Bool
+	router  *fakeRouter
+	checks  *fakeChecker
+	sluice  *Reconciler
+	metrics *prometheus.Registry
+	// resolve gives the image ID that the nodes resolve the image of a Deployment's template to; nil makes no pods at all.
+	resolve func(deployment, image string) string
+	stop    func()
 }
 
 func newStage(t *testing.T) *stage {
+	t.Helper()
+	return newStageOf(t, nil)
+}
+
+func newStageOf(t *testing.T, resolve func(deployment, image string) string) *stage {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rollout-"}}
 	if err := shared.admin.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{T: t, ns: ns.Name, router: &fakeRouter{routes: map[string]core.Route{}}, checks: &fakeChecker{open: true}}
-	go wait.UntilWithContext(t.Context(), s.kubernetes, 20*time.Millisecond)
+	s := &stage{T: t, ns: ns.Name, router: &fakeRouter{routes: map[string]core.Route{}}, checks: &fakeChecker{open: true}, resolve: resolve}
+	go wait.UntilWithContext(t.Context(), s.kubernetes, round)
 	s.start()
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -109,7 +131,8 @@ func (s *stage) start() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	metrics, err := NewMetrics(prometheus.NewRegistry(), mgr.GetClient(), "test", "kubernetes")
+	s.metrics = prometheus.NewRegistry()
+	metrics, err := NewMetrics(s.metrics, mgr.GetClient(), "test", "kubernetes")
 	if err != nil {
 		s.Fatal(err)
 	}

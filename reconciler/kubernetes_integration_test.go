@@ -64,6 +64,9 @@ func (s *stage) replicaSet(ctx context.Context, d *appsv1.Deployment) string {
 	if !d.Spec.Paused {
 		n := *d.Spec.Replicas
 		status.Replicas, status.UpdatedReplicas, status.ReadyReplicas, status.AvailableReplicas = n, n, n, n
+		if s.stuck.Load() && d.Name == "web-primary" {
+			status.Replicas, status.UpdatedReplicas = n+1, 1
+		}
 		template := *d.Spec.Template.DeepCopy()
 		template.Labels[revision.PodHashLabel] = hash
 		rs := &appsv1.ReplicaSet{
@@ -76,6 +79,9 @@ func (s *stage) replicaSet(ctx context.Context, d *appsv1.Deployment) string {
 		if err := shared.admin.Create(ctx, rs); err != nil && !apierrors.IsAlreadyExists(err) {
 			return ""
 		}
+	}
+	if s.resolve != nil && !d.Spec.Paused && *d.Spec.Replicas > 0 && !s.resolved(ctx, d, hash) {
+		return ""
 	}
 	if !equality.Semantic.DeepEqual(d.Status, status) {
 		d.Status = status

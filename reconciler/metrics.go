@@ -10,27 +10,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
-	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
 // scrapeTimeout bounds the reading of Canaries, from the cache, for one scrape.
 const scrapeTimeout = 5 * time.Second
 
-// Metrics are what dashboards made for Flagger show, under Flagger's names, and how often each rule decided. Gauges are read from the status of
-// the Canaries at each scrape, so they are right after a restart and end with their Canary.
+// Metrics are what dashboards made for Flagger show, under Flagger's names, and what Sluice adds, under its own. Gauges are read from the status
+// of the Canaries at each scrape, so they are right after a restart; all series of a Canary end with it.
 type Metrics struct {
-	reader              client.Reader
-	info                prometheus.Gauge
-	decisions           *prometheus.CounterVec
-	unseen              *prometheus.CounterVec
-	successes, failures *prometheus.CounterVec
+	reader client.Reader
+	info   prometheus.Gauge
+	counts
 
 	total, status, weight, analysis *prometheus.Desc
 }
 
 // NewMetrics returns Metrics of the Canaries that reader, a cache, knows, registered with reg. version and provider are what flagger_info tells.
 func NewMetrics(reg prometheus.Registerer, reader client.Reader, version, provider string) (*Metrics, error) {
-	ends := []string{"name", "namespace", "deployment_strategy", "analysis_status"}
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("flagger_canary_"+name, help, labels, nil)
 	}
@@ -40,18 +36,7 @@ func NewMetrics(reg prometheus.Registerer, reader client.Reader, version, provid
 			Name: "flagger_info", Help: "Version and default traffic provider.",
 			ConstLabels: prometheus.Labels{"version": version, "mesh_provider": provider},
 		}),
-		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sluice_decisions_total", Help: "Decisions by the rule that made them.",
-		}, []string{"rule"}),
-		unseen: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sluice_changes_caught_up_total", Help: "Changes of targets and configs that were made while admission was away.",
-		}, []string{"kind"}),
-		successes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "flagger_canary_successes_total", Help: "Rollouts that were promoted.",
-		}, ends),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "flagger_canary_failures_total", Help: "Rollouts that were rolled back.",
-		}, ends),
+		counts:   newCounts(),
 		total:    desc("total", "Number of Canaries.", "namespace"),
 		status:   desc("status", "Last rollout: 0 is running, 1 went well, 2 failed.", "name", "namespace"),
 		weight:   desc("weight", "Share of traffic in per cent.", "workload", "namespace"),
@@ -64,23 +49,21 @@ func NewMetrics(reg prometheus.Registerer, reader client.Reader, version, provid
 	return m, nil
 }
 
-func (m *Metrics) counters() []prometheus.Collector {
-	return []prometheus.Collector{m.info, m.decisions, m.unseen, m.successes, m.failures}
-}
-
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.total, m.status, m.weight, m.analysis} {
 		out <- d
 	}
-	for _, c := range m.counters() {
+	m.info.Describe(out)
+	for _, c := range m.collectors() {
 		c.Describe(out)
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
-	for _, c := range m.counters() {
+	m.info.Collect(out)
+	for _, c := range m.collectors() {
 		c.Collect(out)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
@@ -132,33 +115,5 @@ func (m *Metrics) collect(c *v1beta1.Canary, gauge func(*prometheus.Desc, float6
 		}
 		seen[r.Name] = true
 		gauge(m.analysis, v, target, c.Namespace, r.Name)
-	}
-}
-
-// decided counts a decision.
-func (m *Metrics) decided(rule string) { m.decisions.WithLabelValues(rule).Inc() }
-
-// caughtUp counts changes that admission has not seen, given by the kinds of what was changed.
-func (m *Metrics) caughtUp(kinds []string) {
-	for _, kind := range kinds {
-		m.unseen.WithLabelValues(kind).Inc()
-	}
-}
-
-// moved counts the end of a rollout, if the change of phase is one.
-func (m *Metrics) moved(c *v1beta1.Canary, before v1beta1.CanaryPhase, t core.Traffic) {
-	if c.Status.Phase == before {
-		return
-	}
-	analysed := "completed"
-	if c.Spec.SkipAnalysis {
-		analysed = "skipped"
-	}
-	labels := []string{c.Spec.TargetRef.Name, c.Namespace, string(c.Spec.Analysis.Strategy(t.Weighted)), analysed}
-	switch {
-	case c.Status.Phase == v1beta1.PhaseFailed:
-		m.failures.WithLabelValues(labels...).Inc()
-	case c.Status.Phase == v1beta1.PhaseSucceeded && before == v1beta1.PhaseFinalising:
-		m.successes.WithLabelValues(labels...).Inc()
 	}
 }

@@ -70,7 +70,7 @@ func (r *Reconciler) purge(ctx context.Context, w *world, key string, found foun
 // note records an event that follows from a write and not from a plan.
 func (r *Reconciler) note(ctx context.Context, w *world, typ, reason, message string) {
 	logr.FromContextOrDiscard(ctx).Info(message, "reason", reason, "canary", w.canary.Name+"."+w.canary.Namespace)
-	r.Recorder.Eventf(w.canary, nil, typ, reason, reason, "%s", oneNote(message))
+	r.record(w.canary, typ, reason, reason, message)
 }
 
 // earlier returns the copies of a config with another content than the present one that nothing uses, and how many something does use.

@@ -16,6 +16,8 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -58,6 +60,8 @@ type Options struct {
 	// Provider and MetricsServer are used by Canaries that name none.
 	Provider      string
 	MetricsServer string
+	// EventWebhook is the URL that events of Canaries without event hooks are told to; empty tells nobody.
+	EventWebhook string
 	// IgnoreConfigs leaves ConfigMaps and Secrets out of revisions.
 	IgnoreConfigs bool
 }
@@ -71,10 +75,10 @@ type Reconciler struct {
 	purging purging
 
 	mu       sync.Mutex
-	asked    map[types.NamespacedName]map[string]bool
+	asked    map[types.NamespacedName]map[string]v1beta1.CheckKind
 	queue    workqueue.TypedRateLimitingInterface[reconcile.Request]
 	watching map[schema.GroupVersionKind]bool
-	watch    func(schema.GroupVersionKind) error
+	watch    func(schema.GroupVersionKind, handler.MapFunc, predicate.Predicate) error
 }
 
 // New returns a Reconciler. It does nothing before SetupWithManager registers it, or Reconcile is called.
@@ -86,7 +90,7 @@ func New(o Options) *Reconciler {
 		Options:  o,
 		written:  newWritten(o.Clock),
 		refs:     refIndex{},
-		asked:    map[types.NamespacedName]map[string]bool{},
+		asked:    map[types.NamespacedName]map[string]v1beta1.CheckKind{},
 		watching: map[schema.GroupVersionKind]bool{},
 	}
 }
@@ -106,21 +110,50 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if young := r.unripe(canary); young > 0 {
 		return ctrl.Result{RequeueAfter: young}, nil
 	}
+	return r.decide(ctx, canary)
+}
+
+// decide gathers, decides and carries out, once.
+func (r *Reconciler) decide(ctx context.Context, canary *v1beta1.Canary) (ctrl.Result, error) {
+	watch := stopwatch{clock: r.Clock, start: r.Clock.Now()}
 	w, err := r.gather(ctx, canary)
+	r.Metrics.took(partGather, watch.lap())
 	if err != nil {
 		return ctrl.Result{}, r.failed(w, err)
 	}
 	plan := core.Decide(w.observed)
 	r.Metrics.decided(plan.Rule)
+	r.Metrics.took(partDecide, watch.lap())
 	err = r.apply(ctx, w, plan)
+	r.Metrics.took(partApply, watch.lap())
+	r.Metrics.round(w.canary, watch.total)
 	if apierrors.IsConflict(err) {
 		logr.FromContextOrDiscard(ctx).V(1).Info("overtaken by a newer change, deciding again", "cause", err.Error())
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	}
+	if errors.Is(err, errGone) {
+		r.forget(client.ObjectKeyFromObject(canary))
+		return ctrl.Result{}, nil
 	}
 	if err != nil {
 		return ctrl.Result{}, r.failed(w, err)
 	}
 	return ctrl.Result{RequeueAfter: soonest(plan.RequeueAfter, w.recheck)}, nil
+}
+
+// stopwatch tells how long the parts of a reconcile took.
+type stopwatch struct {
+	clock clock.PassiveClock
+	start time.Time
+	total time.Duration
+}
+
+// lap returns the time since the last lap.
+func (s *stopwatch) lap() time.Duration {
+	total := s.clock.Since(s.start)
+	lap := total - s.total
+	s.total = total
+	return lap
 }
 
 // canary returns the Canary with the status that was last written, nil when it is gone.
@@ -140,6 +173,7 @@ func (r *Reconciler) canary(ctx context.Context, name types.NamespacedName) (*v1
 // forget drops what is remembered of a Canary that is gone.
 func (r *Reconciler) forget(name types.NamespacedName) {
 	r.Checker.Forget(name, "")
+	r.Metrics.forget(name)
 	r.refs.drop(name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,7 +183,7 @@ func (r *Reconciler) forget(name types.NamespacedName) {
 // failed tells people of an error that keeps a plan from being carried out, and returns it for the retry.
 func (r *Reconciler) failed(w *world, err error) error {
 	if w != nil && !errors.Is(err, context.Canceled) {
-		r.Recorder.Eventf(w.canary, nil, "Warning", "ReconcileFailed", "Reconcile", "%s", oneNote(err.Error()))
+		r.record(w.canary, "Warning", "ReconcileFailed", "Reconcile", err.Error())
 	}
 	return err
 }

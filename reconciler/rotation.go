@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -54,5 +55,5 @@ func (r *Reconciler) tellRotated(ctx context.Context, w *world, before, now map[
 	const message = "%s changed; the pods of %s are replaced one after the other, without an analysis"
 	names, primary := strings.Join(changed, ", "), w.canary.PrimaryName()+"."+w.canary.Namespace
 	logr.FromContextOrDiscard(ctx).Info("Rotated", "configs", names, "primary", primary)
-	r.Recorder.Eventf(w.canary, nil, "Normal", "Rotated", "Rotate", message, names, primary)
+	r.record(w.canary, "Normal", "Rotated", "Rotate", fmt.Sprintf(message, names, primary))
 }

@@ -3,11 +3,17 @@
 package reconciler
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
@@ -71,5 +77,53 @@ func TestRotation(t *testing.T) {
 	s.until("the Secret is missed", func() bool { return len(s.canary().Status.AwaitedConfigs) == 1 })
 	if made() != last {
 		t.Error("the primary's pods are replaced by some that cannot start")
+	}
+}
+
+// A rotation to content with which pods do not start: Ready says where to correct it and never what it is, and correcting it is all that is needed.
+func TestRotationToContentThatDoesNotWork(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.application()
+	s.settled(v1beta1.PhaseInitialized)
+	change(s, "token", &corev1.Secret{}, func(c *corev1.Secret) {
+		c.Annotations = map[string]string{v1beta1.AnnotationRotation: v1beta1.RotationDirect}
+	})
+	s.settled(v1beta1.PhaseSucceeded)
+	const secret = "a password with a letter too many"
+	s.stuck.Store(true)
+	change(s, "token", &corev1.Secret{}, func(c *corev1.Secret) { c.Data["t"] = []byte(secret) })
+	const says = "1 of 2 pods updated, 2 available, 2 behind the Service, 2 old ones left; its pods are made anew for each content of secret/token"
+	var message string
+	s.until("Ready counts the pods and names the Secret", func() bool {
+		ready := s.canary().Status.Condition(v1beta1.ConditionReady)
+		message = ready.Message
+		return ready.Status == metav1.ConditionFalse && ready.Reason == "PrimaryNotReady" && strings.Contains(message, says)
+	})
+	if !strings.Contains(message, "correct it there") {
+		t.Errorf("no way out in %q", message)
+	}
+	events := &eventsv1.EventList{}
+	if err := shared.admin.List(t.Context(), events, client.InNamespace(s.ns)); err != nil {
+		t.Fatal(err)
+	}
+	for _, said := range append(events.Items, eventsv1.Event{Note: message}) {
+		if strings.Contains(said.Note, "password") {
+			t.Errorf("the content of the Secret is told: %s", said.Note)
+		}
+	}
+	change(s, "token", &corev1.Secret{}, func(c *corev1.Secret) { c.Data["t"] = []byte("a password") })
+	s.stuck.Store(false)
+	s.settled(v1beta1.PhaseSucceeded)
+}
+
+// A Canary that goes while it is decided about is no error: there is nothing left to retry.
+func TestACanaryThatGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	gone := &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: s.ns, Name: "gone", ResourceVersion: "1"}}
+	plan := core.Plan{Status: v1beta1.CanaryStatus{Phase: v1beta1.PhaseTerminating}}
+	if err := s.sluice.apply(t.Context(), &world{canary: gone}, plan); !errors.Is(err, errGone) {
+		t.Errorf("%v; want %v", err, errGone)
 	}
 }

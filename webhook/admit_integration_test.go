@@ -8,7 +8,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -73,6 +75,28 @@ func TestMissingReferencesAreWarnings(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("warnings %q lack %q", got, want)
 		}
+	}
+}
+
+// What will go on minding pods that serve nobody is a warning.
+func TestBystandersAreWarnings(t *testing.T) {
+	ns := namespace(t)
+	must(t, world.admin.Create(t.Context(), deployment(ns, "podinfo", "podinfo:1")))
+	for name, values := range map[string][]string{"guard": {"podinfo"}, "both": {"podinfo", "podinfo-primary"}} {
+		must(t, world.admin.Create(t.Context(), &policyv1.PodDisruptionBudget{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
+			Spec: policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+				{Key: "app", Operator: metav1.LabelSelectorOpIn, Values: values},
+			}}},
+		}))
+	}
+	world.warnings.take()
+	must(t, world.admin.Create(t.Context(), canary(ns, "podinfo")))
+	got := strings.Join(world.warnings.take(), "\n")
+	const want = `Sluice: spec.targetRef: "Deployment/podinfo" is all that PodDisruptionBudget/guard selects, ` +
+		`and users will be served by the pods of podinfo-primary; select these there too`
+	if !strings.Contains(got, want) || strings.Contains(got, "PodDisruptionBudget/both") {
+		t.Errorf("warnings %q, want %q and none of the other", got, want)
 	}
 }
 

@@ -147,7 +147,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 		return fmt.Errorf("the cache did not synchronise")
 	}
 	check := mgr.GetWebhookServer().StartedChecker()
-	return poll(ctx, time.Minute, func() error { return check(nil) })
+	return testserver.Poll(ctx, time.Minute, func(context.Context) error { return check(nil) })
 }
 
 // grant applies the shipped rights.
@@ -215,28 +215,9 @@ type panicking struct{}
 
 func (panicking) handle(context.Context, admission.Request) (answer, error) { panic("a defect") }
 
-// poll tries until check passes, and returns its last error.
-func poll(ctx context.Context, limit time.Duration, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-ticker.C:
-		}
-	}
-}
-
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	if err := poll(t.Context(), time.Minute, check); err != nil {
+	if err := testserver.Poll(t.Context(), time.Minute, func(context.Context) error { return check() }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,19 +29,24 @@ type factFinder struct {
 	cache  client.Reader
 	live   client.Reader
 	mapper meta.RESTMapper
+	// selectorLabels are the keys among which a target's selector label is sought; the default ones when empty.
+	selectorLabels []string
 }
 
 // find returns the facts. An error comes with the facts that could be found.
 func (f factFinder) find(ctx context.Context, c *v1beta1.Canary) (validation.Facts, error) {
 	peers, err := f.peers(ctx, c)
 	missing, templates := f.look(ctx, validation.References(c))
-	return validation.Facts{Peers: peers, Missing: missing, Templates: templates, Target: f.target(ctx, c)}, err
+	target := f.target(ctx, c)
+	return validation.Facts{
+		Peers: peers, Missing: missing, Templates: templates, Target: describe(target), OnlyTarget: f.onlyTarget(ctx, c.Namespace, target),
+	}, err
 }
 
-// target reads what a DaemonSet is like: on each of its nodes a primary is to run beside it. Nil of other kinds, and of one that cannot be read.
-func (f factFinder) target(ctx context.Context, c *v1beta1.Canary) *validation.Workload {
+// target reads the target; nil while it cannot be read. One that is missing is told of as such; the reconciler looks at what it is when it comes.
+func (f factFinder) target(ctx context.Context, c *v1beta1.Canary) *unstructured.Unstructured {
 	ref := c.Spec.TargetRef
-	if ref.Kind != revision.DaemonSet || ref.Name == "" {
+	if (ref.Kind != revision.DaemonSet && ref.Kind != revision.Deployment) || ref.Name == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
@@ -47,15 +54,47 @@ func (f factFinder) target(ctx context.Context, c *v1beta1.Canary) *validation.W
 	var u unstructured.Unstructured
 	u.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(ref.Kind))
 	if err := f.live.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: ref.Name}, &u); err != nil {
-		// One that is missing is told of as such; the reconciler looks at what it is when it comes.
 		return nil
 	}
-	out := &validation.Workload{RollsOut: revision.RollsOut(&u)}
+	return &u
+}
+
+// describe tells what a DaemonSet is like: on each of its nodes a primary is to run beside it. Nil of other kinds.
+func describe(u *unstructured.Unstructured) *validation.Workload {
+	if u == nil || u.GetKind() != revision.DaemonSet {
+		return nil
+	}
+	out := &validation.Workload{RollsOut: revision.RollsOut(u)}
 	var ports []int64
-	if ports, out.HostNetwork = revision.HostPorts(&u); len(ports) > 0 {
+	if ports, out.HostNetwork = revision.HostPorts(u); len(ports) > 0 {
 		out.HostPort = ports[0]
 	}
 	return out
+}
+
+// onlyTarget names what selects the pods of a target and not those of its primary. What was not looked up in time, or may not be, is not claimed.
+func (f factFinder) onlyTarget(ctx context.Context, namespace string, target *unstructured.Unstructured) []string {
+	if target == nil {
+		return nil
+	}
+	s, _, err := revision.Take(target, nil)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	defer cancel()
+	var budgets policyv1.PodDisruptionBudgetList
+	var policies networkingv1.NetworkPolicyList
+	for _, list := range []client.ObjectList{&budgets, &policies} {
+		if err := f.live.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			continue
+		}
+	}
+	names, err := revision.Bystanders{Budgets: budgets.Items, Policies: policies.Items}.OnlyTarget(s, f.selectorLabels)
+	if err != nil {
+		return nil
+	}
+	return names
 }
 
 func (f factFinder) peers(ctx context.Context, c *v1beta1.Canary) ([]validation.Peer, error) {

@@ -43,6 +43,8 @@ type Options struct {
 	Validation validation.Options
 	// Fencer reaches the routes of Canaries. Required.
 	Fencer Fencer
+	// SelectorLabels are the label keys among which a target's selector label is sought. Default: revision.DefaultSelectorLabels.
+	SelectorLabels []string
 	// IgnoreConfigs leaves ConfigMaps and Secrets alone, as the reconciler does with its option of this name.
 	IgnoreConfigs bool
 	// Configuration is the name of the MutatingWebhookConfiguration whose reach follows the Canaries. Default: DefaultConfiguration.
@@ -98,7 +100,7 @@ func register(server webhook.Server, o Options, m *metrics, c clients) {
 
 func handlers(o Options, m *metrics, c clients) map[string]handler {
 	store := snapshots{cache: c.cache, live: c.live, write: c.write, now: o.Now, ignoreConfigs: o.IgnoreConfigs}
-	facts := factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper()}
+	facts := factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper(), selectorLabels: o.SelectorLabels}
 	find := canaries{cache: c.cache, live: c.live}
 	fence := fences{fencer: o.Fencer, metrics: m, now: o.Now}
 	targets := workloads{canaries: find, snapshots: store, needsHold: func(c *v1beta1.Canary) bool { return core.NeedsHold(c, o.Now()) }}

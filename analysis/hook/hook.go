@@ -56,7 +56,7 @@ type Call struct {
 	Payload Payload
 }
 
-// Refused says that the hook answered, and not with 2xx.
+// Refused says that the hook answered, and not with 200, 201 or 202.
 type Refused struct {
 	// Hook is the name of the hook, Status the HTTP status, Body the beginning of the answer in one line.
 	Hook   string
@@ -88,11 +88,10 @@ type Sender struct{ o Options }
 // NewSender returns a Sender.
 func NewSender(o Options) *Sender { return &Sender{o: o} }
 
-// Send calls a hook and returns nil when it answered with any 2xx status. An answer beyond that is *Refused; anything else is an
-// error that names the hook and never repeats its URL's path or query. The context bounds all attempts and the pauses between them,
-// which start at 1 s, double up to 30 s, and follow Retry-After (up to 30 s) where the hook gives it.
-//
-// Flagger's accepts end at 202; 203 to 299 are success here, as its documentation has always said.
+// Send calls a hook and returns nil when it answered 200, 201 or 202, as with Flagger. Any other answer is *Refused, an empty one (204) too: a gate
+// that says nothing has not said yes. Anything else is an error that names the hook and never repeats its URL's path or query. The context
+// bounds all attempts and the pauses between them, which start at 1 s, double up to 30 s, and follow Retry-After (up to 30 s) where the hook
+// gives it.
 func (s *Sender) Send(ctx context.Context, call Call) error {
 	target, err := httpx.ParseURL("url", call.URL)
 	if err != nil {
@@ -151,7 +150,7 @@ func (s *Sender) attempt(ctx context.Context, client *http.Client, target *url.U
 		return transient(err), 0, httpx.Cause(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
+	if resp.StatusCode >= http.StatusOK && resp.StatusCode <= http.StatusAccepted {
 		return false, 0, nil
 	}
 	refused := &Refused{

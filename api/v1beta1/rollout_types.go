@@ -5,7 +5,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // Stage is where a rollout stands, finer than the phase.
 type Stage string
 
-// Stages of a rollout, in the order of a good one. The last three end or restart one.
+// Stages of a rollout, in the order of a good one. The last five end or restart one.
 const (
 	// StageSettling: a change was noticed; further ones of the same apply are awaited.
 	StageSettling Stage = "Settling"
@@ -27,6 +27,10 @@ const (
 	StageFencing Stage = "Fencing"
 	// StageRollingBack: traffic goes back to the primary and the target to zero because the rollout is over.
 	StageRollingBack Stage = "RollingBack"
+	// StageConfirmingRescue: the primary cannot take users back; all go to the target's pods before the primary is given a newer revision.
+	StageConfirmingRescue Stage = "ConfirmingRescue"
+	// StageRescuing: a newer revision is analysed in the primary while the target's pods serve.
+	StageRescuing Stage = "Rescuing"
 	// StageLeaving: the application is given back because the Canary is being deleted.
 	StageLeaving Stage = "Leaving"
 )
@@ -60,6 +64,10 @@ type RolloutStatus struct {
 	//
 	// +optional
 	Step int32 `json:"step"`
+	// Course is the strategy and the steps by which the rollout goes, in words; an edit of the analysis differs from it.
+	//
+	// +optional
+	Course string `json:"course,omitempty"`
 	// Attempt counts the rounds of checks, so that no two rounds of a rollout are the same question.
 	//
 	// +optional
@@ -80,11 +88,60 @@ type RolloutStatus struct {
 	//
 	// +optional
 	UnreadySince *metav1.MicroTime `json:"unreadySince,omitempty"`
+	// RefusedGate is the type of the gates that hold the rollout up at its step without being a stage of their own; empty while none does.
+	//
+	// +optional
+	RefusedGate HookType `json:"refusedGate,omitempty"`
+	// RollbackAskedAt is when the rollback hooks were last asked, RollbackRound counts how often.
+	//
+	// +optional
+	RollbackAskedAt *metav1.MicroTime `json:"rollbackAskedAt,omitempty"`
+	// +optional
+	RollbackRound int32 `json:"rollbackRound,omitempty"`
+	// Images are what the analysed pods run where the template names a tag; ImagesRead tells that they were looked at.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Images []ContainerImages `json:"images,omitempty"`
+	// +optional
+	ImagesRead bool `json:"imagesRead,omitempty"`
+	// Shelter is the share of users, in per cent, that the target's pods may be given while the primary cannot take them: they have passed an
+	// analysis. 0 otherwise.
+	//
+	// +optional
+	Shelter int32 `json:"shelter,omitempty"`
+	// InPrimary tells that the revision is analysed in the primary, because the target's pods are all that serves.
+	//
+	// +optional
+	InPrimary bool `json:"inPrimary,omitempty"`
+	// PrimaryUnreadySince is when the primary was last seen not to serve while the analysis needed it; WithoutPrimary tells that the analysis goes
+	// on all the same.
+	//
+	// +optional
+	PrimaryUnreadySince *metav1.MicroTime `json:"primaryUnreadySince,omitempty"`
+	// +optional
+	WithoutPrimary bool `json:"withoutPrimary,omitempty"`
 	// Reason of the last transition, in words.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
+}
+
+// MaxImages bounds RolloutStatus.Images, MaxImageIDs ContainerImages.IDs.
+const (
+	MaxImages   = 32
+	MaxImageIDs = 4
+)
+
+// ContainerImages are the images that the pods of a rollout run in one container.
+type ContainerImages struct {
+	// Name of the container.
+	Name string `json:"name"`
+	// IDs of the images, as the nodes resolved them: one, unless a tag was moved while the pods started.
+	//
+	// +kubebuilder:validation:MaxItems=4
+	IDs []string `json:"ids"`
 }
 
 // FencedStatus is a fence as the reconciler waits for the change behind it.

@@ -28,6 +28,8 @@ const (
 	AnnotationPurge = "sluice.dev/purge-history"
 	// AnnotationLeave on a Canary, with the value "true", asks Sluice to give the application back without deleting the Canary.
 	AnnotationLeave = "sluice.dev/leave"
+	// AnnotationScalerPaused on a target's autoscaler tells that Sluice has paused it while the target is idle, and what its user had set there.
+	AnnotationScalerPaused = "sluice.dev/paused"
 	// LabelGuarded marks targets whose changes admission holds. Value "true".
 	LabelGuarded = "sluice.dev/guarded"
 	// LabelCanary names the Canary to which a snapshot or copy belongs.
@@ -54,6 +56,8 @@ const (
 	TrackedPrimary = "primary"
 	// TrackedCopy is a config copy; it is watched, never intercepted.
 	TrackedCopy = "copy"
+	// TrackedScaler is the autoscaler of a target, or its copy for the primary; it is watched, never intercepted.
+	TrackedScaler = "scaler"
 )
 
 // RotationDirect is the value of AnnotationRotation.
@@ -125,6 +129,18 @@ type SluiceStatus struct {
 	//
 	// +optional
 	FailedRevision string `json:"failedRevision,omitempty"`
+	// CanaryMatched tells that canaryWeight is the share of those requests that meet spec.analysis.match; all others go to the primary.
+	//
+	// +optional
+	CanaryMatched bool `json:"canaryMatched,omitempty"`
+	// MirrorWeight is the share of requests that are copied to the canary, in per cent.
+	//
+	// +optional
+	MirrorWeight int32 `json:"mirrorWeight,omitempty"`
+	// Scaler is the autoscaler of the target whose copy scales the primary, while there is one.
+	//
+	// +optional
+	Scaler *ScalerStatus `json:"scaler,omitempty"`
 	// Rollout is the intent of the rollout in progress.
 	//
 	// +optional
@@ -134,6 +150,48 @@ type SluiceStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxItems=32
 	Checks []CheckResult `json:"checks,omitempty"`
+	// PendingHooks are the post-rollout and event hooks that have yet to be told, oldest first.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	PendingHooks []PendingHook `json:"pendingHooks,omitempty"`
+}
+
+// MaxPendingHooks bounds CanaryStatus.PendingHooks, MaxEventMessage PendingHook.EventMessage, in characters. CommonHook is the index of the
+// controller's own event webhook.
+const (
+	MaxPendingHooks = 32
+	MaxEventMessage = 512
+	CommonHook      = -1
+)
+
+// PendingHook is a call that waits for its answer.
+type PendingHook struct {
+	// Key identifies the call to its receiver, however often it is repeated.
+	Key string `json:"key"`
+	// Type of the hook: post-rollout or event.
+	Type HookType `json:"type"`
+	// Name of the webhook, and Index its place in spec.analysis.webhooks; -1 is the controller's own event webhook.
+	//
+	// +optional
+	Name string `json:"name,omitempty"`
+	// +optional
+	Index int32 `json:"index"`
+	// Phase and Checksum are told to the hook.
+	//
+	// +optional
+	Phase CanaryPhase `json:"phase,omitempty"`
+	// +optional
+	Checksum string `json:"checksum,omitempty"`
+	// EventType and EventMessage are those of the event; empty of a post-rollout hook.
+	//
+	// +optional
+	EventType string `json:"eventType,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	EventMessage string `json:"eventMessage,omitempty"`
+	// Since is when the hook was due.
+	Since metav1.MicroTime `json:"since"`
 }
 
 // MaxAwaitedConfigs bounds CanaryStatus.AwaitedConfigs; further ones are looked for at intervals.

@@ -67,7 +67,7 @@ func hookTypes() []v1beta1.HookType {
 	}
 }
 
-// webhooks denies endpoints that cannot be called, and warns of those that will not be.
+// webhooks denies endpoints that cannot be called.
 func (r *review) webhooks() {
 	for i := range r.canary.Spec.Analysis.Webhooks {
 		w := &r.canary.Spec.Analysis.Webhooks[i]
@@ -75,11 +75,8 @@ func (r *review) webhooks() {
 		if w.Name == "" {
 			r.deny(path+".name", nil, "is required; name the webhook")
 		}
-		switch {
-		case !slices.Contains(hookTypes(), w.EffectiveType()):
+		if !slices.Contains(hookTypes(), w.EffectiveType()) {
 			r.deny(path+".type", string(w.Type), "is not a type of webhook; use one of %s", joined(hookTypes()))
-		case !slices.Contains(r.opts.Features.HookTypes, w.EffectiveType()):
-			r.warn(path+".type", string(w.Type), "is not called in this version; called are %s", joined(r.opts.Features.HookTypes))
 		}
 		r.url(path+".url", w.URL)
 		r.duration(path+".timeout", w.Timeout, 0)

@@ -9,8 +9,6 @@ type Features struct {
 	TargetKinds []string
 	// EphemeralPrimary tells whether spec.primary.lifecycle: Ephemeral works.
 	EphemeralPrimary bool
-	// HookTypes that are called.
-	HookTypes []v1beta1.HookType
 	// MetricProviders are the types of metric providers that can be asked.
 	MetricProviders []string
 	// Alerts tells whether alerts are sent.
@@ -20,10 +18,7 @@ type Features struct {
 // CurrentFeatures are the features of this build.
 func CurrentFeatures() Features {
 	return Features{
-		TargetKinds: []string{"Deployment", "DaemonSet"},
-		HookTypes: []v1beta1.HookType{
-			v1beta1.HookConfirmRollout, v1beta1.HookPreRollout, v1beta1.HookRollout, v1beta1.HookConfirmPromotion, v1beta1.HookPostRollout,
-		},
+		TargetKinds:     []string{"Deployment", "DaemonSet"},
 		MetricProviders: []string{v1beta1.MetricPrometheus},
 	}
 }

@@ -55,14 +55,6 @@ func queryWarnings() []ruleCase {
 			`spec.analysis.metrics[0].query: may fail: PromQL of type range vector gives no single number: make it an instant vector or a scalar, ` +
 				`for example with rate() or sum()`,
 		}},
-		{"hooks that are not called", `{spec: {analysis: {webhooks: [
-			{name: a, url: "http://a/", type: event}, {name: b, url: "http://a/", type: rollback}, {name: c, url: "http://a/", type: confirm-traffic-increase},
-			{name: d, url: "http://a/", type: post-rollout}, {name: e, url: "http://a/"}]}}}`, []string{
-			`spec.analysis.webhooks[0].type: "event" is not called in this version; called are confirm-rollout, pre-rollout, rollout, confirm-promotion, post-rollout`,
-			`spec.analysis.webhooks[1].type: "rollback" is not called in this version; called are confirm-rollout, pre-rollout, rollout, confirm-promotion, post-rollout`,
-			`spec.analysis.webhooks[2].type: "confirm-traffic-increase" is not called in this version; called are confirm-rollout, pre-rollout, rollout, ` +
-				`confirm-promotion, post-rollout`,
-		}},
 		{"alerts", `{spec: {analysis: {alerts: [{name: a, providerRef: {name: b}}]}}}`, []string{
 			`spec.analysis.alerts: are not sent in this version; watch the Canary's events and metrics instead`,
 		}},

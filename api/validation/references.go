@@ -94,10 +94,4 @@ func (r *review) references() {
 	if u := s.UpstreamRef; u != nil {
 		r.namespace("spec.upstreamRef.namespace", u.Namespace)
 	}
-	if a := s.AutoscalerRef; a != nil && a.PrimaryScalerReplicas != nil {
-		low, high := a.PrimaryScalerReplicas.MinReplicas, a.PrimaryScalerReplicas.MaxReplicas
-		if low != nil && high != nil && *low > *high {
-			r.deny("spec.autoscalerRef.primaryScalerReplicas.minReplicas", *low, "is above maxReplicas %d; swap them", *high)
-		}
-	}
 }

@@ -46,12 +46,21 @@ func (r *review) analysisMatches() {
 			r.deny(path, nil, "has no condition, so it would match every request; add headers or remove it")
 		}
 	}
-	if can.MaxHeaders > 0 && headers > can.MaxHeaders {
-		r.deny(fieldAnalysisMatch, nil, "has %d headers; provider %s can express %d", headers, r.can.Name, can.MaxHeaders)
-	}
+	r.matchCount(headers)
 	if a.Iterations == 0 {
 		r.warn(fieldAnalysisMatch, nil, "without iterations limits the weighted steps to matching requests; "+
 			"set iterations for A/B testing")
+	}
+}
+
+// matchCount denies more conditions of an analysis than the provider has room for.
+func (r *review) matchCount(headers int) {
+	a, can := &r.canary.Spec.Analysis, r.can.AnalysisMatch
+	if can.MaxHeaders > 0 && headers > can.MaxHeaders {
+		r.deny(fieldAnalysisMatch, nil, "has %d headers; provider %s can express %d", headers, r.can.Name, can.MaxHeaders)
+	}
+	if n := len(a.Match) * max(1, len(r.canary.Spec.Service.Match)); can.MaxCombined > 0 && n > can.MaxCombined {
+		r.deny(fieldAnalysisMatch, nil, "comes to %d combinations with service.match; provider %s can express %d", n, r.can.Name, can.MaxCombined)
 	}
 }
 
@@ -162,6 +171,9 @@ func (r *review) mirroring() {
 		r.deny(field, true, "is not possible with %s on provider %s; remove it", how, r.can.Name)
 	case !have:
 		r.deny(field, true, "is not available with provider %s in this version; remove it", r.can.Name)
+	case r.can.OptionalMirror:
+		r.warn(field, true, "needs a gateway that can copy requests (RequestMirror); one that cannot may fail them all, "+
+			"so try service.mirror on a route of your own first")
 	}
 }
 

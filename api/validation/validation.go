@@ -61,6 +61,8 @@ type Facts struct {
 	Missing []Reference
 	// Target is what the Canary's target is like; nil while it does not exist or was not read.
 	Target *Workload
+	// OnlyTarget are the objects, as KIND/NAME, that select the pods of the target and not those that its primary is going to have.
+	OnlyTarget []string
 	// Templates are the MetricTemplates that a Canary's metrics refer to, as far as they were found.
 	Templates []v1beta1.MetricTemplate
 }
@@ -87,6 +89,7 @@ func rules() []func(*review) {
 		(*review).provider,
 		(*review).target,
 		(*review).workload,
+		(*review).autoscaler,
 		(*review).peers,
 		(*review).lifecycle,
 		(*review).strategy,
@@ -102,6 +105,7 @@ func rules() []func(*review) {
 		(*review).metrics,
 		(*review).webhooks,
 		(*review).alerts,
+		(*review).bystanders,
 		(*review).names,
 	}
 }

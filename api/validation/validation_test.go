@@ -239,6 +239,16 @@ func warningCases() []ruleCase {
 		{"match without iterations", `{spec: {analysis: {match: [{headers: {a: {exact: b}}}]}}}`, []string{
 			`spec.analysis.match: without iterations limits the weighted steps to matching requests; set iterations for A/B testing`,
 		}},
+		{"copies by a gateway", `{spec: {analysis: {mirror: true, mirrorWeight: 30}}}`, []string{
+			`spec.analysis.mirror: true needs a gateway that can copy requests (RequestMirror); one that cannot may fail them all, ` +
+				`so try service.mirror on a route of your own first`,
+		}},
+		{"copies during blue/green", `{spec: {analysis: {stepWeight: null, iterations: 3, mirror: true}}}`, []string{
+			`spec.analysis.mirror: true needs a gateway that can copy requests (RequestMirror); one that cannot may fail them all, ` +
+				`so try service.mirror on a route of your own first`,
+		}},
+		{"A/B testing", `{spec: {analysis: {stepWeight: null, iterations: 3, match: [{headers: {a: {exact: b}}}]}}}`, nil},
+		{"session affinity", `{spec: {analysis: {sessionAffinity: {cookieName: a, primaryCookieName: b}}}}`, nil},
 		{"conditions without effect", `{spec: {service: {match: [{uri: {prefix: /}, port: 80, scheme: {exact: http}}]}}}`, []string{
 			`spec.service.match[0].scheme: has no effect with provider gatewayapi:v1; remove it`,
 			`spec.service.match[0].port: has no effect with provider gatewayapi:v1; remove it`,

@@ -9,6 +9,18 @@ type Workload struct {
 	RollsOut bool
 }
 
+// bystanders warns of what will go on minding the target's pods when those of the primary serve in their place.
+func (r *review) bystanders() {
+	ref, old := r.canary.Spec.TargetRef, r.opts.Old
+	if old != nil && sameObject(old.Spec.TargetRef, ref) {
+		return
+	}
+	for _, name := range r.opts.Facts.OnlyTarget {
+		r.warn(fieldTarget, ref.Kind+"/"+ref.Name, "is all that %s selects, and users will be served by the pods of %s; select these there too",
+			name, r.canary.PrimaryName())
+	}
+}
+
 // workload denies a DaemonSet that cannot be taken over. One that was taken over is not judged here again: what it becomes later must not keep
 // anybody from changing its Canary, and is reported with the rollout that it concerns.
 func (r *review) workload() {

@@ -95,6 +95,7 @@ func newManager(o *controllerOptions, cfg *rest.Config, log logr.Logger, server 
 	options.LeaderElection = o.leaderElection
 	options.LeaderElectionID = leaseName
 	options.LeaderElectionNamespace = namespace
+	o.lease.apply(&options)
 	// The next leader need not wait for the lease to run out. Safe because the process ends as soon as the manager has stopped.
 	options.LeaderElectionReleaseOnCancel = true
 	options.GracefulShutdownTimeout = &o.shutdown
@@ -130,8 +131,9 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, fencer webhook.Fen
 			NoCrossNamespaceRefs: o.engine.noCrossNamespace,
 			CheckQuery:           promql.Check,
 		},
-		IgnoreConfigs: !o.engine.configTracking,
-		Configuration: o.certs.MutatingConfiguration,
+		SelectorLabels: list(o.engine.selectorLabels),
+		IgnoreConfigs:  !o.engine.configTracking,
+		Configuration:  o.certs.MutatingConfiguration,
 	}); err != nil {
 		return fmt.Errorf("preparing admission: %w", err)
 	}

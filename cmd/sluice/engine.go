@@ -87,6 +87,7 @@ func addEngine(
 		IncludeLabelPrefixes: list(o.includeLabelPrefix),
 		Provider:             o.meshProvider,
 		MetricsServer:        o.metricsServer,
+		EventWebhook:         o.eventWebhook,
 		IgnoreConfigs:        !o.configTracking,
 	})
 	if err := mgr.Add(checks); err != nil {

@@ -153,18 +153,8 @@ func removeWebhooks(t *testing.T, c client.Client, objects []*unstructured.Unstr
 // eventually polls until check returns nil.
 func eventually(t *testing.T, what string, check func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		err := check(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		case <-time.After(100 * time.Millisecond):
-		}
+	if err := testserver.Poll(t.Context(), time.Minute, check); err != nil {
+		t.Fatalf("%s: %v", what, err)
 	}
 }
 
@@ -222,7 +212,11 @@ func TestRightsAreListedOneByOne(t *testing.T) {
 			if strings.HasPrefix(r.name, "ClusterRole") && slices.Contains(rule.Resources, "secrets") && r.name != "ClusterRole sluice-workloads" {
 				t.Errorf("%s reaches Secrets: %+v", r.name, rule)
 			}
-			for _, never := range []string{"pods", "pods/exec", "nodes", "serviceaccounts", "serviceaccounts/token"} {
+			// Which images pods run is read while a revision is promoted, and nothing is ever done to them.
+			if slices.Contains(rule.Resources, "pods") && !slices.Equal(rule.Verbs, []string{"list"}) {
+				t.Errorf("%s may do more with pods than list them: %+v", r.name, rule)
+			}
+			for _, never := range []string{"pods/exec", "nodes", "serviceaccounts", "serviceaccounts/token"} {
 				if slices.Contains(rule.Resources, never) {
 					t.Errorf("%s reaches %s: %+v", r.name, never, rule)
 				}

@@ -22,17 +22,27 @@ func TestCommandLine(t *testing.T) {
 		status         int
 		stdout, stderr string
 	}{
-		"version":                  {[]string{"version"}, 0, version, ""},
-		"help":                     {[]string{"--help"}, 0, "controller", ""},
-		"help of the controller":   {[]string{"controller", "--help"}, 0, "-mesh-provider", ""},
-		"flags alone are its own":  {[]string{"--help"}, 0, "exit", ""},
-		"help of the exit":         {[]string{"exit", "-h"}, 0, "-timeout", ""},
-		"unknown command":          {[]string{"enter"}, 2, "", `"enter" is unknown`},
-		"unknown flag":             {[]string{"-slack-colour=red"}, 2, "", "-slack-colour"},
-		"argument without a flag":  {[]string{"version", "please"}, 2, "", `"please"`},
-		"unknown log level":        {[]string{"controller", "-log-level=warning"}, 1, "", "debug, info, warn"},
-		"unknown encoding":         {[]string{"exit", "-zap-encoding=xml"}, 1, "", "json or console"},
-		"metrics server not a URL": {[]string{"controller", "-metrics-server=prometheus:9090"}, 1, "", "-metrics-server"},
+		"version":                 {[]string{"version"}, 0, version, ""},
+		"help":                    {[]string{"--help"}, 0, "controller", ""},
+		"help of the controller":  {[]string{"controller", "--help"}, 0, "-mesh-provider", ""},
+		"flags alone are its own": {[]string{"--help"}, 0, "exit", ""},
+		"help of the exit":        {[]string{"exit", "-h"}, 0, "-timeout", ""},
+		"unknown command":         {[]string{"enter"}, 2, "", `"enter" is unknown`},
+		"unknown flag":            {[]string{"-slack-colour=red"}, 2, "", "-slack-colour"},
+		"argument without a flag": {[]string{"version", "please"}, 2, "", `"please"`},
+		"unknown log level":       {[]string{"controller", "-log-level=warning"}, 1, "", "debug, info, warn"},
+		"unknown encoding":        {[]string{"exit", "-zap-encoding=xml"}, 1, "", "json or console"},
+		"lease as short as its renewal": {
+			[]string{"controller", "-leader-election-lease-duration=10s"}, 1, "",
+			"-leader-election-renew-deadline=10s has to be shorter than -leader-election-lease-duration=10s",
+		},
+		"retries as long as the renewal": {
+			[]string{"controller", "-leader-election-renew-deadline=6s", "-leader-election-retry-period=5s"}, 1, "",
+			"-leader-election-retry-period=5s has to be positive and less than five sixths of -leader-election-renew-deadline=6s",
+		},
+		"no wait between retries":   {[]string{"controller", "-leader-election-retry-period=0s"}, 1, "", "-leader-election-retry-period=0s"},
+		"lease of part of a second": {[]string{"controller", "-leader-election-lease-duration=15500ms"}, 1, "", "whole seconds"},
+		"metrics server not a URL":  {[]string{"controller", "-metrics-server=prometheus:9090"}, 1, "", "-metrics-server"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -25,6 +25,7 @@ type engineOptions struct {
 	kubeconfig         string
 	meshProvider       string
 	metricsServer      string
+	eventWebhook       string
 	namespace          string
 	selectorLabels     string
 	includeLabelPrefix string
@@ -38,6 +39,8 @@ func (o *engineOptions) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "file that tells how to reach the API server; by default $KUBECONFIG, the pod's service account, or ~/.kube/config")
 	fs.StringVar(&o.meshProvider, "mesh-provider", "", "traffic provider of Canaries without spec.provider; empty: each Canary names its own")
 	fs.StringVar(&o.metricsServer, "metrics-server", "http://prometheus:9090", "Prometheus of Canaries without spec.metricsServer")
+	fs.StringVar(&o.eventWebhook, "event-webhook", os.Getenv("EVENT_WEBHOOK_URL"),
+		"URL that the events of Canaries without event hooks are told to; by default $EVENT_WEBHOOK_URL, and nobody where that is empty")
 	fs.StringVar(&o.namespace, "namespace", "", "the only namespace to look at; empty: all")
 	fs.StringVar(&o.selectorLabels, "selector-labels", "app,name,app.kubernetes.io/name", "labels by which targets may select their pods, the first found counts")
 	fs.StringVar(&o.includeLabelPrefix, "include-label-prefix", "", "prefixes of the labels that primaries take over from their targets; * for all")
@@ -49,8 +52,11 @@ func (o *engineOptions) bind(fs *flag.FlagSet) {
 
 func (o *engineOptions) validate() error {
 	var errs []error
-	if u, err := url.Parse(o.metricsServer); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	if !isURL(o.metricsServer) {
 		errs = append(errs, fmt.Errorf("-metrics-server=%q is not a URL: write it like http://prometheus:9090", o.metricsServer))
+	}
+	if o.eventWebhook != "" && !isURL(o.eventWebhook) {
+		errs = append(errs, errors.New("-event-webhook is not a URL: write it like http://events.example.com/, or leave it empty"))
 	}
 	if len(list(o.selectorLabels)) == 0 {
 		errs = append(errs, errors.New("-selector-labels is empty: name at least one label, such as app"))
@@ -59,6 +65,12 @@ func (o *engineOptions) validate() error {
 		errs = append(errs, fmt.Errorf("-kubeconfig-qps=%v and -kubeconfig-burst=%d: both have to be positive", o.qps, o.burst))
 	}
 	return errors.Join(errs...)
+}
+
+// isURL tells whether a value can be called by HTTP.
+func isURL(value string) bool {
+	u, err := url.Parse(value)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // restConfig finds the API server.
@@ -87,6 +99,7 @@ type controllerOptions struct {
 	webhookPort             int
 	leaderElection          bool
 	leaderElectionNamespace string
+	lease                   leaseOptions
 	concurrency             int
 	drain                   time.Duration
 	shutdown                time.Duration
@@ -102,13 +115,14 @@ func (o *controllerOptions) bind(fs *flag.FlagSet) {
 	fs.IntVar(&o.webhookPort, "webhook-port", 9443, "port of the admission webhook")
 	fs.BoolVar(&o.leaderElection, "enable-leader-election", true, "let one replica at a time reconcile")
 	fs.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default Sluice's own")
+	o.lease.bind(fs)
 	fs.IntVar(&o.concurrency, "threadiness", 10, "Canaries that are reconciled at the same time")
 	fs.DurationVar(&o.drain, "drain", 5*time.Second, "how long admission is still answered after SIGTERM, until API servers have learned that this replica goes")
 	fs.DurationVar(&o.shutdown, "shutdown-timeout", 20*time.Second, "how long running work may take to end after the drain")
 }
 
 func (o *controllerOptions) validate() error {
-	errs := []error{o.engine.validate()}
+	errs := []error{o.engine.validate(), o.lease.validate()}
 	for _, port := range []struct {
 		flag       string
 		value, min int

@@ -8,9 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,32 +107,24 @@ func launchProgram(t *testing.T, path string, args ...string) *process {
 	return p
 }
 
+// quickLease lets the next leader wait for seconds only where a test ends one without notice.
+var quickLease = []string{"-leader-election-lease-duration=6s", "-leader-election-renew-deadline=5s", "-leader-election-retry-period=1s"}
+
 // startController starts a replica on free ports.
 func startController(t *testing.T, kubeconfig string) *process {
 	t.Helper()
 	health, port, webhook := testserver.FreePort(t), testserver.FreePort(t), testserver.FreePort(t)
-	p := launch(t, "controller", "-kubeconfig="+kubeconfig, "-own-namespace="+ownNamespace, "-mesh-provider=kubernetes", "-drain=2s", "-certs-settle=1s",
-		fmt.Sprintf("-health-port=%d", health), fmt.Sprintf("-port=%d", port), fmt.Sprintf("-webhook-port=%d", webhook))
+	p := launch(t, append([]string{
+		"controller", "-kubeconfig=" + kubeconfig, "-own-namespace=" + ownNamespace, "-mesh-provider=kubernetes", "-drain=2s", "-certs-settle=1s",
+		fmt.Sprintf("-health-port=%d", health), fmt.Sprintf("-port=%d", port), fmt.Sprintf("-webhook-port=%d", webhook),
+	}, quickLease...)...)
 	p.health, p.port, p.webhook = health, port, webhook
 	return p
 }
 
 // get asks the process and returns the body of a 200.
 func (p *process) get(ctx context.Context, port int, path string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", resp.StatusCode, body)
-	}
-	return string(body), err
+	return testserver.Fetch(ctx, fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
 }
 
 func (p *process) ready(ctx context.Context) error {
@@ -264,6 +254,17 @@ func TestReplicasShareTheWork(t *testing.T) {
 	eventually(t, "the first replica leads", func(ctx context.Context) (err error) {
 		first, err = holder(ctx, c)
 		return err
+	})
+	// Until then it may be the lease of a process that an earlier test has killed.
+	eventually(t, "the lease lasts as long as the flag says", func(ctx context.Context) error {
+		var lease coordinationv1.Lease
+		if err := c.Get(ctx, client.ObjectKey{Namespace: ownNamespace, Name: leaseName}, &lease); err != nil {
+			return err
+		}
+		if seconds := lease.Spec.LeaseDurationSeconds; seconds == nil || *seconds != 6 {
+			return errors.New("the lease is of another length")
+		}
+		return nil
 	})
 	follower := startController(t, kubeconfig)
 	eventually(t, "the second replica gets ready", follower.ready)

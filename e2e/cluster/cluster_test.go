@@ -103,6 +103,8 @@ func TestNothingRemainsAfterCrash(t *testing.T) {
 }
 
 func TestEndsWithItsParent(t *testing.T) {
+	// After those that look at the whole machine.
+	t.Parallel()
 	const name = "test-parent"
 	t.Cleanup(func() { _ = cluster.Down(context.Background(), name, io.Discard) })
 	self, err := os.Executable()
@@ -133,6 +135,8 @@ func TestEndsWithItsParent(t *testing.T) {
 }
 
 func TestSideBySide(t *testing.T) {
+	// After those that look at the whole machine.
+	t.Parallel()
 	names := []string{"test-a", "test-b"}
 	clusters := make([]*cluster.Cluster, len(names))
 	errs := make([]error, len(names))

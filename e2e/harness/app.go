@@ -40,6 +40,8 @@ type App struct {
 	Broken bool
 	// Replicas of a Deployment; 0 means 2.
 	Replicas int
+	// Scaled leaves the replicas of a Deployment to an autoscaler.
+	Scaled bool
 }
 
 // Key names the workload, and a Canary of the same name.

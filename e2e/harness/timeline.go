@@ -30,6 +30,8 @@ type Moment struct {
 	Canary *v1beta1.Canary
 	// RouteWeight is the canary's share by the HTTPRoute, 0 to 100, or NoRoute.
 	RouteWeight int
+	// RouteVersion is the resource version of the HTTPRoute; "" while there is none.
+	RouteVersion string
 }
 
 // Phase of the Canary; "" while there is none.
@@ -71,11 +73,11 @@ func (h *Harness) Follow(ctx context.Context, key types.NamespacedName) *Timelin
 		t.add(func(m *Moment) { m.Canary = canary })
 	})
 	go follow(ctx, h.Client, key, &gatewayv1.HTTPRouteList{}, func(o client.Object) {
-		weight := NoRoute
+		weight, version := NoRoute, ""
 		if route, is := o.(*gatewayv1.HTTPRoute); is {
-			weight = canaryWeight(route, key.Name+"-canary")
+			weight, version = canaryWeight(route, key.Name+"-canary"), route.ResourceVersion
 		}
-		t.add(func(m *Moment) { m.RouteWeight = weight })
+		t.add(func(m *Moment) { m.RouteWeight, m.RouteVersion = weight, version })
 	})
 	return t
 }

@@ -25,10 +25,15 @@ var hasty = []string{"-certs-leaf-duration=15s", "-certs-settle=2s", "-certs-ove
 
 // chaos disturbs Sluice in every way that its operators know, under one load of more than fifty admissions a second. Nothing is ever refused, and
 // what Sluice is not asked about never notices. Where nobody died without notice, every change passes the gate.
-func chaos(t *testing.T) {
+func chaos(t *testing.T, alone func()) {
 	lasting := begin(t, "lasting")
 	lasting.initialise(func(c *canary) { c.Provider = "kubernetes" })
-	s := adopted(t, "chaos", nil)
+	s := begin(t, "chaos")
+	s.initialise(nil)
+	away := beginIn(t, "chaos-away", "away")
+	away.initialise(func(c *canary) { c.Provider = "kubernetes" })
+	alone()
+	s.ask()
 	_, err := stage.Cluster.Kubectl(s.ctx, "", "-n", lasting.key.Namespace, "patch", "canary", "lasting", "--type=merge", `--patch={"spec":{"suspend":true}}`)
 	s.ok(err)
 	s.apply(bystanders)
@@ -37,8 +42,6 @@ func chaos(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	away := beginIn(t, "chaos-away", "away")
-	away.initialise(func(c *canary) { c.Provider = "kubernetes" })
 	args, err := stage.SluiceArgs(s.ctx)
 	s.ok(err)
 	s.mended(args)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,52 @@ func changedConfig(t *testing.T) {
 	if n := rolloutsIn(s.timeline.Since(since)); n != 3 {
 		t.Errorf("%d rollouts for three changes", n)
 	}
+}
+
+// optedOutConfig takes a ConfigMap out of tracking and changes it in one apply, while half of the users are on pods that read it, and has those pods
+// start again at that very moment, so that they hold the new content at once. No user meets it before it was analysed.
+func optedOutConfig(t *testing.T) {
+	s := begin(t, "opted")
+	s.apply(s.page("c1") + s.reader("v1"))
+	s.ok(stage.RolledOut(s.ctx, s.key.Namespace, s.key.Name))
+	s.initialise(nil)
+	s.ask()
+	s.apply(s.page("c2"))
+	first := s.half()
+	s.eventually("c2 answers users", func() bool { return !s.served("c2").IsZero() })
+	since := time.Now()
+	changed := strings.Replace(s.page("c3"), "metadata: {", "metadata: {annotations: {"+v1beta1.AnnotationConfigTracking+": disabled}, ", 1)
+	landed, err := stage.Cluster.Kubectl(s.ctx, changed, "apply", "-f", "-", "--output=jsonpath={.metadata.resourceVersion}")
+	s.ok(err)
+	s.kubectl("delete", "pods", "--namespace", s.key.Namespace, "--selector=app="+s.key.Name, "--wait=false")
+	second := s.started(first)
+	s.closedBefore(since, landed)
+	s.finished(v1beta1.PhaseSucceeded)
+	s.onlyByItsSteps("c3", second.Status.Rollout.Revision)
+	s.eventually("all users are served by c3", func() bool {
+		recent := s.users.Recording().Between(time.Now().Add(-time.Second), time.Time{}).Summary()
+		return recent.Requests > 10 && recent.ByVersion["c3"].Requests == recent.Requests
+	})
+}
+
+// closedBefore fails the story unless the route was closed before a change landed that was made at a time, by the versions of both.
+func (s *story) closedBefore(since time.Time, landed string) {
+	s.Helper()
+	change, err := strconv.ParseUint(strings.TrimSpace(landed), 10, 64)
+	s.ok(err)
+	for _, m := range s.timeline.Since(since) {
+		if m.At.Before(since) || m.RouteWeight != 0 {
+			continue
+		}
+		closed, err := strconv.ParseUint(m.RouteVersion, 10, 64)
+		s.ok(err)
+		s.Logf("the route was closed at version %d, the change landed at %d", closed, change)
+		if closed > change {
+			s.Error("the change landed while users were on pods that read it")
+		}
+		return
+	}
+	s.Error("the route was never closed")
 }
 
 // rolloutsIn counts the rollouts that anything was done for.

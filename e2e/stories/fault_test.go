@@ -48,8 +48,11 @@ func (s *story) deletePrimary() {
 }
 
 // killedController kills the leader again and again during a rollout: it goes on correctly, promotes once, and no user notices.
-func killedController(t *testing.T) {
-	s := adopted(t, "killed", nil)
+func killedController(t *testing.T, alone func()) {
+	s := begin(t, "killed")
+	s.initialise(measured)
+	alone()
+	s.ask()
 	since := time.Now()
 	s.deploy("v2")
 	s.started("")

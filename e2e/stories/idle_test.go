@@ -20,8 +20,11 @@ import (
 const idleWindow = 30 * time.Second
 
 // noticed shows a change in status long before the next interval, and is silent between rollouts.
-func noticed(t *testing.T) {
-	s := adopted(t, "noticed", func(c *canary) { c.Interval = "5m" })
+func noticed(t *testing.T, alone func()) {
+	s := begin(t, "noticed")
+	s.initialise(func(c *canary) { c.Interval = "5m" })
+	alone()
+	s.ask()
 	before := s.phase(soon, v1beta1.PhaseInitialized).Status.CurrentRevision
 
 	// Everything has settled; from here on nobody changes anything.

@@ -77,9 +77,10 @@ func (s *story) givenBack(since time.Time, version string) {
 
 // emergencyExit takes Sluice away from everything with one command; what is left is removed afterwards, in the documented order. It is the
 // last story, because no other can be played after it.
-func emergencyExit(t *testing.T) {
-	idle := adopted(t, "exit-idle", nil)
-	midway := adopted(t, "exit-midway", nil)
+func emergencyExit(t *testing.T, alone func()) {
+	alone()
+	idle, midway := begin(t, "exit-idle"), begin(t, "exit-midway")
+	adoptAll(idle, midway)
 	midway.deploy("v2")
 	midway.half()
 	since := time.Now()

@@ -147,7 +147,9 @@ const starved = 500 * time.Millisecond
 func (l *load) during(name string, disturb func()) spell {
 	l.Helper()
 	p := spell{load: l, name: name, since: time.Now()}
-	before, logged := l.admissions(), stage.LoggedBytes()
+	// In this order, so that every call that is counted as failed has its reason.
+	logged := stage.LoggedBytes()
+	before := l.admissions()
 	disturb()
 	// Until here the disturbance may have left its mark, and on whatever was under way.
 	l.answered(time.Now(), 12, tracked, canaries, untracked, kubeSystem)

@@ -18,15 +18,18 @@ import (
 // clusterName is the stories' own cluster, unless CLUSTER names another.
 const clusterName = "stories"
 
+// quickLease lets a rollout wait for seconds only when its leader is killed.
+var quickLease = []string{"-leader-election-lease-duration=6s", "-leader-election-renew-deadline=5s", "-leader-election-retry-period=1s"}
+
 // all bounds the stories together.
 const all = 40 * time.Minute
 
-// stage is the cluster that all stories are played on, one after the other.
+// stage is the cluster that all stories are played on.
 var stage *harness.Harness
 
-func TestMain(m *testing.M) { os.Exit(play(m)) }
+func TestMain(m *testing.M) { os.Exit(perform(m)) }
 
-func play(m *testing.M) int {
+func perform(m *testing.M) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, all)
@@ -50,7 +53,7 @@ func play(m *testing.M) int {
 			}
 		}()
 	}
-	if stage, err = harness.Up(ctx, c, harness.Options{Log: os.Stderr}); err != nil {
+	if stage, err = harness.Up(ctx, c, harness.Options{Log: os.Stderr, SluiceArgs: quickLease}); err != nil {
 		fmt.Fprintln(os.Stderr, "install everything:", err)
 		return 1
 	}

@@ -13,9 +13,12 @@ import (
 
 // restartedCluster takes the power from the whole cluster in the middle of a rollout, with the webhook configurations in place. It comes up by
 // itself, the rollout is where it was, and it ends well.
-func restartedCluster(t *testing.T) {
+func restartedCluster(t *testing.T, alone func()) {
 	// At this interval no check is due while anybody watches.
-	s := adopted(t, "power", func(c *canary) { c.Interval = "10m" })
+	s := begin(t, "power")
+	s.initialise(func(c *canary) { c.Interval = "10m" })
+	alone()
+	s.ask()
 	s.deploy("v2")
 	before := s.until("has users", rollout, func(c *v1beta1.Canary) bool { return c.Status.CanaryWeight == 20 }).Status
 	hooks := s.hooks()

@@ -14,7 +14,7 @@ import (
 
 // goodVersion is promoted, and no user notices.
 func goodVersion(t *testing.T) {
-	s := adopted(t, "good", nil)
+	s := adopted(t, "good", measured)
 	since := time.Now()
 	s.deploy("v2")
 	c := s.started("")
@@ -106,8 +106,11 @@ func secondChange(t *testing.T) {
 }
 
 // secondChangeUnattended does the same while Sluice is away, webhook and controller.
-func secondChangeUnattended(t *testing.T) {
-	s := adopted(t, "unattended", nil)
+func secondChangeUnattended(t *testing.T, alone func()) {
+	s := begin(t, "unattended")
+	s.initialise(nil)
+	alone()
+	s.ask()
 	s.deploy("v2")
 	first := s.half()
 	s.ok(stage.ScaleSluice(s.ctx, 0))

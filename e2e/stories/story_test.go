@@ -44,14 +44,21 @@ type story struct {
 type canary struct {
 	Kind, Name, Namespace, Host, Provider, Interval, Gateway, MetricsServer, LoadTester, Query string
 	Threshold                                                                                  int
+	// Autoscaler names the HorizontalPodAutoscaler of the target's own name.
+	Autoscaler bool
+	// Strategy is what the analysis asks for, as lines of YAML; empty for two weighted steps, or iterations without a route.
+	Strategy string
 }
 
 func (s *story) canary() canary {
 	return canary{
-		Kind: s.app.Kind, Name: s.key.Name, Namespace: s.key.Namespace, Host: s.app.Host(), Provider: "gatewayapi:v1", Interval: "8s", Gateway: "traefik",
+		Kind: s.app.Kind, Name: s.key.Name, Namespace: s.key.Namespace, Host: s.app.Host(), Provider: "gatewayapi:v1", Interval: "5s", Gateway: "traefik",
 		MetricsServer: harness.MetricsServer, LoadTester: harness.LoadTester, Threshold: 2,
 	}
 }
+
+// measured gives each step the time to tell the shares of users apart.
+func measured(c *canary) { c.Interval = "8s" }
 
 // begin makes a story of an application that runs version v1 and has no Canary yet. Everything goes when it is told.
 func begin(t *testing.T, name string) *story {
@@ -82,7 +89,11 @@ func beginWith(t *testing.T, app harness.App) *story {
 		}
 		ending, done := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
 		defer done()
-		left := [][]string{{"delete", "canary", name}, {"delete", "deployment,daemonset,service,configmap", name, name + "-page"}, {"delete", "httproute", name}}
+		// Without its target a Canary has nothing to give back.
+		left := [][]string{
+			{"delete", "deployment,daemonset", name, "--wait=false"}, {"delete", "canary", name},
+			{"delete", "service,configmap,httproute", name, name + "-page", "--wait=false"},
+		}
 		if s.key.Namespace != harness.TestNamespace {
 			left = append(left, []string{"delete", "namespace", s.key.Namespace})
 		}
@@ -111,6 +122,17 @@ func (s *story) adopt(change func(*canary)) {
 	s.Helper()
 	s.initialise(change)
 	s.ask()
+}
+
+// adoptAll does so with several at once.
+func adoptAll(stories ...*story) {
+	for _, s := range stories {
+		s.apply(s.manifest(nil))
+	}
+	for _, s := range stories {
+		s.phase(rollout, v1beta1.PhaseInitialized)
+		s.ask()
+	}
 }
 
 // initialise applies the story's Canary and waits until it is initialised.

@@ -12,8 +12,9 @@ import (
 
 // invalidWhileAway stores a Canary that admission would refuse while admission is away: conditions of an A/B test on a provider that has none.
 // Nothing is begun with it, least of all with all users.
-func invalidWhileAway(t *testing.T) {
+func invalidWhileAway(t *testing.T, alone func()) {
 	s := begin(t, "ungated")
+	alone()
 	s.ok(stage.ScaleSluice(s.ctx, 0))
 	t.Cleanup(func() {
 		if err := stage.ScaleSluice(context.WithoutCancel(s.ctx), 2); err != nil {

@@ -46,7 +46,8 @@ var removals = []removal{
 
 // uninstalled removes Sluice in the wrong order, with an application between rollouts and one in the middle of one. Users never notice, and the
 // emergency exit, run from outside, clears what is stuck. Then Sluice is installed again.
-func uninstalled(t *testing.T) {
+func uninstalled(t *testing.T, alone func()) {
+	alone()
 	wanted := strings.Split(*orders, ",")
 	for _, r := range removals {
 		if *orders == "all" || slices.Contains(wanted, r.name) {
@@ -64,13 +65,7 @@ func uninstall(t *testing.T, r removal) {
 			t.Error(err)
 		}
 	})
-	for _, s := range both {
-		s.apply(s.manifest(nil))
-	}
-	for _, s := range both {
-		s.phase(rollout, v1beta1.PhaseInitialized)
-		s.ask()
-	}
+	adoptAll(both...)
 	midway.deploy("v2")
 	midway.until("has users", rollout, func(c *v1beta1.Canary) bool { return c.Status.CanaryWeight > 0 })
 	since := time.Now()

@@ -78,6 +78,11 @@ var groups = []Group{
 		Tags: []string{"remove_all_sd", "enable_kubernetes_sd"},
 	},
 	{
+		// What HorizontalPodAutoscalers know of the load of pods.
+		Name:     "metrics-server",
+		Binaries: []Binary{{"metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"}},
+	},
+	{
 		// A tool of people, not of the cluster: the stories about releases use it.
 		Name:     "helm",
 		Binaries: []Binary{{"helm", "helm.sh/helm/v4/cmd/helm"}},

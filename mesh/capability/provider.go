@@ -22,6 +22,8 @@ type Provider struct {
 	Strategies Strategies
 	// Available are those of the Strategies that this build can run; none for a provider that is not implemented.
 	Available Strategies
+	// OptionalMirror tells that mirroring is left to implementations, which need not say whether they can.
+	OptionalMirror bool
 	// ServiceMatch is what of spec.service.match can be expressed.
 	ServiceMatch Match
 	// AnalysisMatch is what of spec.analysis.match can be expressed.
@@ -56,6 +58,8 @@ type Match struct {
 	Other bool
 	// MaxHeaders bounds the number of headers over all entries; 0 is unbounded.
 	MaxHeaders int
+	// MaxCombined bounds the number of entries times those of spec.service.match; 0 is unbounded.
+	MaxCombined int
 	// MaxEntries bounds the number of entries that have effect; 0 is unbounded.
 	MaxEntries int
 }

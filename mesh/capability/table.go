@@ -13,6 +13,9 @@ const (
 	drainProxy    = 10 * time.Second
 )
 
+// MaxRouteMatches is how many matches one rule of an HTTPRoute holds.
+const MaxRouteMatches = 64
+
 const anyMode = Exact | Prefix | Regex
 
 // providers returns the table. Order does not matter: names are exact.
@@ -40,10 +43,12 @@ func providers() []Provider {
 			Drain:         drainProxy,
 		},
 		gatewayAPI("gatewayapi:v1", "v1", Strategies{
-			Canary: true, ABTesting: true, BlueGreen: true, MirrorBlueGreen: true, SessionAffinity: true, PrimaryCookie: true,
-		}, Strategies{Canary: true, BlueGreen: true}),
+			Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true, SessionAffinity: true, PrimaryCookie: true,
+		}, Strategies{
+			Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true, SessionAffinity: true, PrimaryCookie: true,
+		}),
 		gatewayAPI("gatewayapi:v1beta1", "v1beta1", Strategies{
-			Canary: true, ABTesting: true, BlueGreen: true, MirrorBlueGreen: true, SessionAffinity: true,
+			Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true, SessionAffinity: true,
 		}, Strategies{}),
 		weighted("linkerd", kinds("split.smi-spec.io", "v1alpha1", "TrafficSplit")),
 		weighted("osm", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit")),
@@ -104,11 +109,11 @@ func gatewayAPI(name, version string, can, available Strategies) Provider {
 	return Provider{
 		Name: name, Parametric: true,
 		Writes: kinds("gateway.networking.k8s.io", version, "HTTPRoute"),
-		Splits: true, Strategies: can, Available: available,
+		Splits: true, Strategies: can, Available: available, OptionalMirror: true,
 		ServiceMatch: Match{
 			URI: anyMode, Method: Exact, Headers: Exact | Regex, QueryParams: Exact | Regex,
 		},
-		AnalysisMatch: Match{Headers: Exact | Regex, QueryParams: Exact | Regex},
+		AnalysisMatch: Match{Headers: Exact | Regex, QueryParams: Exact | Regex, MaxCombined: MaxRouteMatches},
 		Needs:         []Need{NeedGatewayRefs}, Drain: drainProxy,
 	}
 }

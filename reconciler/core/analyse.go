@@ -4,13 +4,18 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-// enterStep puts the weight of the rollout's step in force. The canary has the capacity: callers have seen it ready.
+// enterStep puts the rollout's step in force, as soon as the canary has the capacity: callers have seen it ready as it is, which is all
+// that it needs unless an autoscaler has sized it.
 func (d *decision) enterStep() {
 	ro, s := d.ro(), d.steps()[d.ro().Step]
 	ro.NextCheckAt, ro.ConvergedAt = nil, nil
 	ro.Attempt++
 	d.st.Iterations = ro.Step + 1
-	d.putInForce(s.weight)
+	// Those whom the primary keeps by cookie get another chance to meet the canary at each step.
+	d.st.PrimarySessionAffinityCookie = ""
+	if !d.canaryShort(s) {
+		d.putStep(s)
+	}
 	d.normal("Advance", "Advance %s.%s canary %s", d.in.Canary.Name, d.in.Canary.Namespace, s.label)
 }
 
@@ -18,30 +23,24 @@ func (d *decision) enterStep() {
 // step, after the last one to the promotion gates.
 func analyse(d *decision) v1beta1.Stage {
 	const here = v1beta1.StageAnalysing
-	ro, steps := d.ro(), d.steps()
-	if len(steps) == 0 {
-		// The analysis was switched off on the way: an explicit skip.
-		return v1beta1.StagePromoting
+	if stage, edited := d.followEdit(); edited {
+		return stage
 	}
-	// The Canary may have been edited to fewer steps: the last one is still to be passed.
-	ro.Step = min(ro.Step, int32(len(steps)-1))
+	ro, steps := d.ro(), d.steps()
 	if stage, held := d.needCanary(here); held {
 		return stage
 	}
-	d.putInForce(steps[ro.Step].weight)
-	if !d.converged() {
-		d.reportRoute()
+	if !d.stepInForce(steps[ro.Step]) {
 		return here
 	}
 	if ro.NextCheckAt == nil {
 		ro.NextCheckAt = d.later(d.spec.Analysis.CheckInterval())
 	}
-	if !d.primaryServes(d.in.Promoted.Digest) {
-		// A comparison, and a way back, need a primary.
-		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
+	if d.awaitPrimary() {
 		return here
 	}
 	d.wait("Analysing", "%s of revision %s is being analysed", steps[ro.Step].label, ro.Revision)
+	d.waitForGate()
 	if !d.passed(ro.NextCheckAt.Time) {
 		return here
 	}
@@ -51,14 +50,44 @@ func analyse(d *decision) v1beta1.Stage {
 	case failed:
 		return d.countFailure(here)
 	}
-	if int(ro.Step)+1 < len(steps) {
-		ro.Step++
-		d.enterStep()
+	return d.afterStep(steps)
+}
+
+// stepInForce gives the canary the pods for a step, then the step's share of users, and tells whether the provider has followed.
+func (d *decision) stepInForce(s step) bool {
+	if d.canaryShort(s) {
+		return false
+	}
+	d.putStep(s)
+	if !d.converged() {
+		d.reportRoute()
+		return false
+	}
+	return true
+}
+
+// afterStep is what follows a good round of a step's checks.
+func (d *decision) afterStep(steps []step) v1beta1.Stage {
+	const here = v1beta1.StageAnalysing
+	switch next := int(d.ro().Step) + 1; {
+	case next < len(steps) && !steps[next].confirm:
+		if !d.mayIncrease(steps[next]) {
+			return here
+		}
+		d.advanceStep()
 		// The stage stays, so the new step is decided on next.
 		d.again(0)
 		return here
+	case next == len(steps) && steps[d.ro().Step].confirm:
+		return v1beta1.StagePromoting
 	}
 	return v1beta1.StageConfirmingPromotion
+}
+
+// advanceStep enters the step after the rollout's.
+func (d *decision) advanceStep() {
+	d.ro().Step++
+	d.enterStep()
 }
 
 // askStep asks the checks of a step: the hooks that make load first, the metrics that judge it once those have passed.
@@ -69,22 +98,27 @@ func (d *decision) askStep() outcome {
 	return d.ask(d.metrics())
 }
 
-// confirmPromotion asks the confirm-promotion gates at the last step. While one refuses, users stay where they are and the step's checks go on;
-// the gates are asked again after each good round.
+// confirmPromotion asks the confirm-promotion gates: after the last step, or before one that is the promotion as users see it. While one refuses, users
+// stay where they are and the step's checks go on; the gates are asked again after each good round.
 func confirmPromotion(d *decision) v1beta1.Stage {
 	const here = v1beta1.StageConfirmingPromotion
+	if stage, edited := d.followEdit(); edited {
+		return stage
+	}
 	if stage, held := d.needCanary(here); held {
 		return stage
 	}
 	state := d.gate(v1beta1.HookConfirmPromotion)
 	switch state {
 	case gateOpen:
+		if steps := d.steps(); int(d.ro().Step)+1 < len(steps) {
+			d.setPhase(v1beta1.PhaseProgressing)
+			d.advanceStep()
+			return v1beta1.StageAnalysing
+		}
 		return v1beta1.StagePromoting
 	case gateShut:
-		if d.st.Phase != v1beta1.PhaseWaitingPromotion {
-			d.setPhase(v1beta1.PhaseWaitingPromotion)
-			d.warn("WaitingForApproval", "Halt %s.%s advancement waiting for promotion approval %s", d.in.Canary.Name, d.in.Canary.Namespace, d.refusal())
-		}
+		d.waitForApproval(v1beta1.PhaseWaitingPromotion, "promotion approval")
 	}
 	d.wait("WaitingForPromotion", "revision %s waits for its confirm-promotion gates", d.ro().Revision)
 	if state == gateShut {

@@ -29,14 +29,16 @@ func (w *world) reconcile() {
 	}
 	w.given = w.given || plan.GiveBack
 	w.canary.Status = plan.Status
+	if w.dieAt != nil && w.dieAt(plan) {
+		w.dieAt, w.writes = nil, 0
+	}
 	for _, e := range plan.Events {
 		w.logf("%s", e.Message)
 	}
-	for _, act := range []func(Plan){w.doSnapshots, w.doPrimary, w.doServices, w.doRoute, w.doTarget, w.doChecks} {
+	for _, act := range []func(Plan){w.doSnapshots, w.doScalers, w.doPrimary, w.doServices, w.doRoute, w.doTarget, w.doChecks} {
 		if !w.write() {
 			return
 		}
-		w.interfere()
 		act(plan)
 		if w.conflict {
 			// What follows waits for a new decision, as in the reconciler.
@@ -63,6 +65,9 @@ func (w *world) write() bool {
 func (w *world) doSnapshots(p Plan) {
 	if p.Store && w.target.exists && !w.stored[w.liveDigest()] {
 		w.stored[w.liveDigest()], w.dirty = true, true
+	}
+	if p.Inherit && !w.stored[w.inherited] {
+		w.stored[w.inherited], w.dirty = true, true
 	}
 	if p.MarkBaseline != "" && w.stored[p.MarkBaseline] && w.baseline != p.MarkBaseline {
 		w.baseline, w.dirty = p.MarkBaseline, true
@@ -119,13 +124,13 @@ func (w *world) doRoute(p Plan) {
 	if n := len(w.routes); n > 0 {
 		last = w.routes[n-1]
 	}
-	if last.fence != nil && !p.Route.KeepFence && last.canary == p.Route.Canary && last.viaApex == p.Route.ViaApex {
+	if last.fence != nil && !p.Route.KeepFence && last.Split == p.Route.Split && last.viaApex == p.Route.ViaApex {
 		// Metadata alone: a provider has nothing to accept.
 		w.routes[len(w.routes)-1].fence, w.dirty = nil, true
 		return
 	}
-	if last.at.IsZero() || last.canary != p.Route.Canary || last.viaApex != p.Route.ViaApex {
-		next := split{at: w.now, canary: p.Route.Canary, viaApex: p.Route.ViaApex}
+	if last.at.IsZero() || last.Split != p.Route.Split || last.viaApex != p.Route.ViaApex {
+		next := split{at: w.now, Split: p.Route.Split, viaApex: p.Route.ViaApex}
 		if p.Route.KeepFence {
 			next.fence = last.fence
 		}
@@ -133,7 +138,7 @@ func (w *world) doRoute(p Plan) {
 		if p.Route.ViaApex {
 			w.logf("route: to the apex Service")
 		} else {
-			w.logf("route: %d/%d", p.Route.Primary, p.Route.Canary)
+			w.logf("route: %s", describeSplit(p.Route.Split))
 		}
 		w.dirty = true
 	}
@@ -162,6 +167,10 @@ func (w *world) doChecks(p Plan) {
 		at, known := w.pending[c.Key]
 		if !known {
 			at = w.now.Add(answerTime)
+			if w.silent != nil && w.silent(c) {
+				at = w.now.Add(24 * time.Hour)
+			}
+			w.calls = append(w.calls, c)
 		}
 		asked[c.Key] = at
 	}

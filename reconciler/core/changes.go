@@ -85,10 +85,13 @@ func describe(changes []Change) string {
 }
 
 // tellChanges announces a new revision: what changed and by whom, and what passed while admission was away. That is known of what Sluice tracked
-// before, so never of the first revision.
-func (d *decision) tellChanges(live *Revision) {
+// before, so never of the first revision. A revision that takes the place of another one, as each further object of one apply makes it, says so.
+func (d *decision) tellChanges(live *Revision, overtaken string) {
 	changes := Changes(live, d.in.Promoted)
 	message := fmt.Sprintf("New revision detected! %s revision %s", d.target(), live.Digest)
+	if overtaken != "" && overtaken != live.Digest {
+		message += " in place of " + overtaken
+	}
 	if what := describe(changes); what != "" {
 		message += ": " + what
 	}

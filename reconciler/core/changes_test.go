@@ -92,3 +92,21 @@ func TestUnseenChangesAreToldWhenTheRolloutBegins(t *testing.T) {
 		t.Errorf("told\n%s", strings.Join(told, "\n"))
 	}
 }
+
+// TestEachObjectOfOneApplyIsToldOnce has a config follow the template before anything was done for the template alone.
+func TestEachObjectOfOneApplyIsToldOnce(t *testing.T) {
+	w := initialised(t, progressive(), true)
+	in := w.observe()
+	by := map[string]v1beta1.Admitted{PartTemplate: admittedAs("alice", "v2"), "configmap/page": admittedAs("bob", "1")}
+	in.Live = &Revision{Digest: "v2", Template: "v2", Admitted: by}
+	in.Canary.Status = Decide(in).Status
+	in.Live = &Revision{Digest: "v2+c1", Template: "v2", Configs: map[string]string{"configmap/page": "1"}, Admitted: by}
+	p := Decide(in)
+	if ro := p.Status.Rollout; ro == nil || ro.Revision != "v2+c1" || ro.Stage != v1beta1.StageSettling {
+		t.Fatalf("the rollout is %+v", ro)
+	}
+	const want = "New revision detected! app.test revision v2+c1 in place of v2: template by alice, configmap/page by bob"
+	if len(p.Events) != 1 || p.Events[0].Message != want {
+		t.Errorf("told %+v", p.Events)
+	}
+}

@@ -23,21 +23,37 @@ const (
 // gateRetry bounds how long a refused gate waits before it is asked again.
 const gateRetry = 10 * time.Second
 
-// ask puts checks into the plan and tells what their answers come to. Results go to status once all have been answered.
+// ask puts checks into the plan and tells what their answers come to. Results go to status once all have been answered. Metrics are asked side by
+// side; hooks one after the other, because one may prepare what the next needs, and the first refusal spares the rest.
 func (d *decision) ask(checks []Check) outcome {
-	d.plan.Checks = append(d.plan.Checks, checks...)
+	result, answered := passed, 0
 	for _, c := range checks {
-		if _, answered := d.in.Answers[c.Key]; !answered {
+		d.plan.Checks = append(d.plan.Checks, c)
+		hook := c.Kind == v1beta1.CheckWebhook
+		a, known := d.in.Answers[c.Key]
+		switch {
+		case !known && hook:
 			return pending
+		case !known:
+			result = pending
+			continue
 		}
-	}
-	result := passed
-	for _, c := range checks {
-		a := d.in.Answers[c.Key]
-		d.record(c, a)
-		if a.Verdict != v1beta1.VerdictPass && !d.dryRun(c) {
+		answered++
+		if a.Verdict == v1beta1.VerdictPass || d.dryRun(c) {
+			continue
+		}
+		if result == passed {
 			result = failed
 		}
+		if hook {
+			break
+		}
+	}
+	if result == pending {
+		return pending
+	}
+	for _, c := range checks[:answered] {
+		d.record(c, d.in.Answers[c.Key])
 	}
 	return result
 }
@@ -151,5 +167,7 @@ func (d *decision) check(kind v1beta1.CheckKind, index int, typ, name string) Ch
 		Name:     name,
 		Phase:    d.st.Phase,
 		Checksum: ro.Revision,
+
+		OnPrimary: ro.Stage == v1beta1.StageRescuing,
 	}
 }

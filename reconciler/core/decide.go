@@ -35,6 +35,8 @@ var ladder = []rule{
 	{"blocked", blocked},
 	// Without a target there is nothing to roll out, but what serves must go on serving.
 	{"target missing", targetMissing},
+	// What an earlier controller made is taken over as it is, before anything is done with it.
+	{"take over", takeOver},
 	// Without the last good revision there is no way back, so nothing may move.
 	{"snapshot lost", snapshotLost},
 	// A newer change must not reach users through the older one's open route, whatever stage that is in, suspended or not.
@@ -61,6 +63,8 @@ func Decide(in Observed) Plan {
 			break
 		}
 	}
+	d.reportScaler()
+	d.planScalers()
 	d.finish()
 	return d.plan
 }
@@ -73,6 +77,8 @@ type decision struct {
 	plan Plan
 	// fence stands on the route: the canary's share may only shrink.
 	fence bool
+	// aside are checks that no stage judges.
+	aside []Check
 	// ready is the Ready condition that the decision arrives at.
 	ready v1beta1.Condition
 }
@@ -174,10 +180,15 @@ func targetMissing(d *decision) bool {
 	}
 	d.report(Problem{Reason: "TargetNotFound", Message: fmt.Sprintf(
 		"%s %s does not exist in namespace %s; it is picked up as soon as it is created", d.spec.TargetRef.Kind, d.spec.TargetRef.Name, d.in.Canary.Namespace)})
-	if d.in.Promoted != nil {
+	switch {
+	case d.in.Promoted != nil:
 		d.serveFromPrimary()
-	} else if d.st.Phase == "" {
+	case d.st.Phase == "":
 		d.setPhase(v1beta1.PhaseInitializing)
+	case !d.initialising():
+		// The canary has gone with the target.
+		d.ensureServices()
+		d.putInForce(d.returnWeight())
 	}
 	d.again(missingTargetRetry)
 	return true
@@ -194,9 +205,14 @@ func snapshotLost(d *decision) bool {
 	if d.in.Promoted != nil || d.initialising() {
 		return false
 	}
+	live, ro := d.in.Live, d.ro()
 	d.ensureServices()
-	d.putInForce(d.st.CanaryWeight)
-	if live := d.in.Live; live != nil && live.Digest == d.st.PromotedRevision {
+	d.keepSplit()
+	if ro != nil && !d.rescuing() && (d.in.Services.CanaryReady == 0 || live != nil && live.Digest != ro.Revision) {
+		// The canary is going or gone.
+		d.takeBack()
+	}
+	if live != nil && live.Digest == d.st.PromotedRevision {
 		d.plan.Store, d.plan.MarkPromoted = true, live.Digest
 		d.wait("SnapshotLost", "storing the snapshot of the promoted revision %s again", live.Digest)
 		return true
@@ -220,7 +236,13 @@ func suspended(d *decision) bool {
 		return true
 	}
 	d.keepInForce()
+	if d.ro() != nil && d.in.Services.CanaryReady == 0 {
+		// Nobody is left where there is nothing.
+		d.takeBack()
+	}
 	d.observeLive()
+	// What pods may have read before a change is found out when a rollout of it begins.
+	d.st.TrackedConfigs = d.in.Canary.Status.TrackedConfigs
 	if d.ro() != nil {
 		// The time of a suspension is not held against a workload.
 		d.ro().UnreadySince = nil

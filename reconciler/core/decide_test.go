@@ -2,11 +2,8 @@ package core
 
 import (
 	"flag"
-	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,11 +11,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-var (
-	update = flag.Bool("update", false, "write the golden rollouts")
-	seeds  = flag.Int("seeds", 2000, "random schedules to run")
-	seed   = flag.Uint64("seed", 0, "run this schedule only, with its story")
-)
+var update = flag.Bool("update", false, "write the golden rollouts")
 
 // progressive is a canary of two steps, with a metric.
 func progressive() v1beta1.CanarySpec {
@@ -190,74 +183,4 @@ func TestLeaving(t *testing.T) {
 			t.Errorf("mid-rollout %v: given back %s after the last change of the route %+v", mid, w.now.Sub(last.at), last)
 		}
 	}
-}
-
-// TestSchedules runs random schedules of users, faults and restarts, checks the promises at every tick, and that the world settles once the
-// noise stops.
-func TestSchedules(t *testing.T) {
-	from, to := uint64(1), uint64(*seeds)
-	if *seed != 0 {
-		from, to = *seed, *seed
-	}
-	phases := map[v1beta1.CanaryPhase]int{}
-	stages := map[v1beta1.Stage]int{}
-	told := map[string]int{}
-	for s := from; s <= to; s++ {
-		w := schedule(s, phases, stages)
-		story := w.story()
-		for _, what := range []string{"is about to change", "to change again", "did not change within", "was overtaken by"} {
-			told[what] += strings.Count(story, what)
-		}
-		if len(w.violations) > 0 || *seed != 0 {
-			t.Errorf("seed %d: %v\n%s", s, w.violations, w.story())
-			return
-		}
-	}
-	t.Logf("%d schedules; phases %v; stages %v; told %v", *seeds, phases, stages, told)
-	if *seed == 0 && len(told) < 4 || slices.Contains(slices.Collect(maps.Values(told)), 0) {
-		t.Errorf("the schedules do not reach every end of a fence: %v", told)
-	}
-	if *seed == 0 && (phases[v1beta1.PhaseSucceeded] == 0 || phases[v1beta1.PhaseFailed] == 0 || stages[v1beta1.StageFencing] == 0) {
-		t.Error("the schedules do not reach success, failure and fencing: the model is hollow")
-	}
-}
-
-func schedule(s uint64, phases map[v1beta1.CanaryPhase]int, stages map[v1beta1.Stage]int) *world {
-	r := rand.New(rand.NewPCG(s, 1))
-	w := newWorld(progressive())
-	w.stored["v1"], w.baseline = true, "v1"
-	w.mounted, w.random = r.IntN(2) == 0, r
-	w.verdict = func(c Check) v1beta1.Verdict {
-		// The same question gets the same answer, so that asking twice cannot help.
-		h := uint64(0)
-		for _, b := range []byte(c.Key) {
-			h = h*31 + uint64(b)
-		}
-		if (h+s)%5 == 0 {
-			return v1beta1.VerdictFail
-		}
-		return v1beta1.VerdictPass
-	}
-	for range 600 {
-		if r.IntN(40) == 0 {
-			w.noise(r, []string{"v1", "v2", "v3", "v4"})
-		}
-		w.step()
-		phases[w.canary.Status.Phase]++
-		if ro := w.canary.Status.Rollout; ro != nil {
-			stages[ro.Stage]++
-		}
-	}
-	w.logf("the noise stops")
-	w.canary.Spec.Suspend, w.writes, w.dirty, w.random = false, -1, true, nil
-	w.verdict = func(Check) v1beta1.Verdict { return v1beta1.VerdictPass }
-	settled := w.until(5*time.Minute, func() bool {
-		st := w.canary.Status
-		return st.Rollout == nil && st.Phase != v1beta1.PhaseInitializing && w.primary.exists &&
-			(w.liveDigest() == w.promoted || w.liveDigest() == st.FailedRevision)
-	})
-	if !settled {
-		w.violate("P5: not settled; phase %s, rollout %+v, target %+v", w.canary.Status.Phase, w.canary.Status.Rollout, w.target)
-	}
-	return w
 }

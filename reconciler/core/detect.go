@@ -55,9 +55,9 @@ func (d *decision) releaseIdle() {
 // idle is the ready state between rollouts, unless what serves has yet to follow.
 func (d *decision) idle() {
 	switch {
-	case !d.primaryServes(d.in.Promoted.Digest):
+	case !d.primaryServes(d.in.Promoted.Digest) && !d.rests():
 		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
-	case d.in.Traffic.Weighted && !d.routeShows(0):
+	case d.in.Traffic.Weighted && !d.routeShows():
 		d.reportRoute()
 	case d.st.Phase == v1beta1.PhaseFailed:
 		// The target was taken back to the promoted revision after a failure: all is well, though the last rollout was not.
@@ -73,9 +73,12 @@ func (d *decision) idle() {
 // begin starts a rollout of the live revision.
 func (d *decision) begin(live *Revision) {
 	replicas := d.in.Target.Replicas
+	afresh := !maps.Equal(live.Configs, d.in.Canary.Status.TrackedConfigs)
 	var standing *v1beta1.FencedStatus
+	overtaken := ""
 	if old := d.ro(); old != nil {
-		standing = old.Fenced
+		standing, overtaken = old.Fenced, old.Revision
+		afresh = afresh || old.Afresh
 		if replicas == 0 {
 			// The change that this one overtakes was fenced off, and the target with it.
 			replicas = old.Replicas
@@ -84,7 +87,7 @@ func (d *decision) begin(live *Revision) {
 	d.st.Rollout = &v1beta1.RolloutStatus{
 		Replicas:   replicas,
 		Fenced:     standing,
-		Afresh:     !maps.Equal(live.Configs, d.in.Canary.Status.TrackedConfigs),
+		Afresh:     afresh,
 		ID:         live.Digest + "-" + strconv.FormatInt(d.in.Now.UnixMilli(), 36),
 		Revision:   live.Digest,
 		Stage:      v1beta1.StageSettling,
@@ -94,7 +97,7 @@ func (d *decision) begin(live *Revision) {
 	d.st.FailedChecks, d.st.Iterations, d.st.FailedRevision, d.st.Checks = 0, 0, "", nil
 	d.st.AnalysedRevision = live.Digest
 	d.setPhase(v1beta1.PhaseProgressing)
-	d.tellChanges(live)
+	d.tellChanges(live, overtaken)
 	for _, p := range d.in.Problems {
 		// What does not keep the rollout from starting may be why it ends badly.
 		d.warn(p.Reason, "%s", p.Message)
@@ -107,7 +110,12 @@ func (d *decision) begin(live *Revision) {
 
 // primaryReadiness and canaryReadiness say in words what a side lacks.
 func (d *decision) primaryReadiness() string {
-	return readiness(d.in.Primary, d.in.Services.PrimaryReady)
+	text := readiness(d.in.Primary, d.in.Services.PrimaryReady)
+	if p := d.in.Primary; len(d.in.RotatedConfigs) > 0 && p.Exists && !p.RolledOut(100) {
+		text += fmt.Sprintf("; its pods are made anew for each content of %s, which nobody analyses: if they do not start, correct it there",
+			strings.Join(d.in.RotatedConfigs, ", "))
+	}
+	return text
 }
 func (d *decision) canaryReadiness() string { return readiness(d.in.Target, d.in.Services.CanaryReady) }
 

@@ -10,7 +10,7 @@ import (
 // What the gathering found doubtful, but not so bad that nothing may move, is told with the rollout that it may spoil, once.
 func TestDoubtsAreToldWithTheRollout(t *testing.T) {
 	c := &v1beta1.Canary{}
-	c.Status.Phase = v1beta1.PhaseSucceeded
+	c.Status.Phase, c.Status.PromotedRevision = v1beta1.PhaseSucceeded, "a"
 	in := Observed{
 		Now: time.Unix(1000, 0), Canary: c, Target: Workload{Exists: true, Current: true},
 		Promoted: &Revision{Digest: "a"}, Live: &Revision{Digest: "b"},

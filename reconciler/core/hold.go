@@ -10,12 +10,16 @@ import (
 // and until then the application must be able to change as it could before Sluice came.
 const initPatience = time.Minute
 
+// admissionLag is how old the status may be that admission goes by: pods that are there already may be ready at once, and a change that comes then must
+// be held.
+const admissionLag = 500 * time.Millisecond
+
 // NeedsHold tells whether a change of the target's template must be stored without rolling out: while the first primary is made, because the
 // target still serves users, and from the moment a canary may have pods until the last of their requests is through. Otherwise the target is
 // at zero or its pods are reached by nobody.
 //
 // Admission asks this of the Canary in its cache. A status that is a little old does no harm: between the start of a rollout and its first
-// user lie the settling of the change and the readiness of its pods.
+// user lie the settling of the change, the readiness of its pods, and admissionLag.
 func NeedsHold(c *v1beta1.Canary, now time.Time) bool {
 	if c.Status.Rollout == nil {
 		return initialising(c) && !c.Spec.Suspend && !stalled(c, now)
@@ -37,6 +41,13 @@ func NeedsFence(c *v1beta1.Canary) bool {
 		return false
 	}
 	return true
+}
+
+// FenceKeepsSplit tells whether a fence must leave the weights of a route alone, because the primary may not be able to take everybody: while it is
+// being rolled, and after a promotion that failed. The reconciler then moves users as the primary's capacity allows.
+func FenceKeepsSplit(c *v1beta1.Canary) bool {
+	ro := c.Status.Rollout
+	return ro != nil && (ro.Stage == v1beta1.StagePromoting || ro.Shelter > 0)
 }
 
 // initialising tells that no good revision has served as primary yet.

@@ -43,7 +43,7 @@ func initialise(d *decision) bool {
 		return true
 	}
 	d.putInForce(0)
-	if d.in.Traffic.Weighted && !d.routeShows(0) {
+	if d.in.Traffic.Weighted && !d.routeShows() {
 		d.reportRoute()
 		d.stall(good)
 		return true
@@ -96,7 +96,8 @@ func (d *decision) stall(good *Revision) {
 	}
 	d.releaseIdle()
 	live := d.in.Live
-	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest || d.in.Services.Apex == SidePrimary {
+	turned := d.in.Services.Apex == SidePrimary || d.plan.Services.Apex == SidePrimary
+	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest || turned {
 		return
 	}
 	d.plan.Store, d.plan.MarkBaseline = true, live.Digest

@@ -15,8 +15,8 @@ func leave(d *decision) bool {
 	if !d.in.Leaving {
 		return false
 	}
-	if d.in.NamespaceTerminating || !d.in.Target.Exists || (d.initialising() && !d.in.Primary.Exists) {
-		// Everything goes anyway, or there is nothing to serve from, or Sluice never took over.
+	if d.in.NamespaceTerminating || !d.in.Target.Exists || d.neverTookOver() {
+		// Everything goes anyway, or there is nothing to serve from.
 		d.plan.GiveBack = true
 		return true
 	}
@@ -25,7 +25,8 @@ func leave(d *decision) bool {
 	case !d.leftCanary():
 		d.wait("Terminating", "waiting for users to be on the primary only")
 	case !d.targetServes():
-		d.wait("Terminating", "waiting for the target to serve: %s", readiness(d.in.Target, d.in.Target.Available))
+		d.wait("Terminating", "waiting for the target to serve, until then the primary does: %s; if this lasts, find out why the target's pods do not get ready",
+			readiness(d.in.Target, d.in.Target.Available))
 	case !d.apexReachesTarget():
 		d.wait("Terminating", "the target serves; waiting for the apex Service to reach it")
 	case !d.leftRoute():
@@ -34,6 +35,11 @@ func leave(d *decision) bool {
 		d.plan.GiveBack = true
 	}
 	return true
+}
+
+// neverTookOver tells that users have never left the target.
+func (d *decision) neverTookOver() bool {
+	return d.in.Promoted == nil && (d.initialising() && !d.in.Primary.Exists || d.in.Services.Apex == SideTarget)
 }
 
 // beginLeaving replaces whatever is under way; the first time it says so.
@@ -60,36 +66,49 @@ func (d *decision) leftCanary() bool {
 		return true
 	}
 	d.ensurePrimary(d.in.Promoted)
-	d.putInForce(d.returnWeight())
-	if d.st.CanaryWeight > 0 {
+	// Somebody may have deleted the Service by which the primary is reached.
+	d.plan.Services = &ServicesIntent{Apex: SidePrimary, Pin: d.in.Services.PinnedHash}
+	d.takeBack()
+	if d.st.CanaryWeight > 0 && !d.nothingServes() {
 		return false
 	}
-	abandoned := d.in.Route.Canary == 0 && !d.in.Route.Accepted && d.unanswered()
-	if !abandoned && !d.drained() {
+	// Where nobody can take them they stay with the target's pods, which are to serve everybody soon.
+	if d.st.CanaryWeight == 0 && !d.abandoned() && !d.drained() {
 		return false
 	}
 	ro.Step, ro.ConvergedAt, ro.UnreadySince = 1, nil, nil
 	return true
 }
 
-// targetServes restores the target and tells whether it has rolled out.
+// abandoned tells that the route says what it ought to and its provider does not answer for it any more.
+func (d *decision) abandoned() bool {
+	return d.in.Route.Canary == 0 && !d.in.Route.Accepted && d.unanswered()
+}
+
+// targetServes restores the target and tells whether it has rolled out. While it has not, the primary serves; where that does not either, there is
+// nothing to keep, and the target is given back as it is.
 func (d *decision) targetServes() bool {
 	d.restoreTarget()
-	return d.targetRestored()
+	return d.targetRestored() || d.nothingServes()
+}
+
+// nothingServes tells whether the primary has been without a ready pod for so long that there is no point in waiting for the target behind it.
+func (d *decision) nothingServes() bool {
+	return d.in.Services.PrimaryReady == 0 && d.unanswered()
 }
 
 // apexReachesTarget turns the apex Service to the target and tells whether its endpoints have followed.
 func (d *decision) apexReachesTarget() bool {
 	d.plan.Services = &ServicesIntent{Apex: SideTarget}
 	s := d.in.Services
-	return s.Apex == SideTarget && s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100)
+	return s.Apex == SideTarget && (s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100) || d.nothingServes())
 }
 
 // restoreTarget plans a target that serves the last good template with at least the primary's replicas.
 func (d *decision) restoreTarget() {
 	d.plan.Target = &TargetIntent{Release: true}
-	if d.in.Promoted != nil {
-		d.plan.Target.Restore = d.in.Promoted.Digest
+	if good := d.lastGood(); good != nil {
+		d.plan.Target.Restore = good.Digest
 	}
 	if d.in.Target.Replicas == 0 {
 		n := max(d.in.Primary.Replicas, 1)
@@ -97,10 +116,20 @@ func (d *decision) restoreTarget() {
 	}
 }
 
+// lastGood is the revision that is put back: the promoted one, or before the first promotion the one that users were taken to; nil when they never
+// left the target.
+func (d *decision) lastGood() *Revision {
+	if d.in.Promoted == nil && d.in.Services.Apex == SidePrimary {
+		return d.in.Baseline
+	}
+	return d.in.Promoted
+}
+
 // targetRestored tells whether the target has rolled out the last good template.
 func (d *decision) targetRestored() bool {
 	t := d.in.Target
-	return (d.in.Promoted == nil || t.Template == d.in.Promoted.Template) && !t.Held && t.Replicas > 0 && t.RolledOut(100)
+	good := d.lastGood()
+	return (good == nil || t.Template == good.Template) && !t.Held && t.Replicas > 0 && t.RolledOut(100)
 }
 
 // leavePatience is how long a provider may take to accept the last route: one that is gone for good must not keep a Canary from being deleted.
@@ -121,7 +150,7 @@ func (d *decision) leftRoute() bool {
 	ro, r := d.ro(), d.in.Route
 	drain := leaveDrain
 	if d.in.Traffic.Weighted && r.Exists {
-		d.plan.Route = &RouteIntent{Primary: 100, ViaApex: true, Version: r.Version}
+		d.plan.Route = &RouteIntent{Split: onPrimary(), ViaApex: true, Version: r.Version}
 		drain = max(drain, d.in.Traffic.Drain)
 		if !r.ViaApex || !(r.Accepted || d.unanswered()) {
 			ro.ConvergedAt = nil

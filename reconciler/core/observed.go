@@ -26,19 +26,31 @@ type Observed struct {
 	Target  Workload
 	Primary Workload
 
+	// Scaler is the autoscaler that the Canary names, and the primary's copy of it.
+	Scaler Scaler
+
 	// Live is the revision that the target's stored template and its configs make up now; nil while it cannot be read, which is
 	// never taken for a change.
 	Live *Revision
 	// AwaitedConfigs are the configs that the target references and that do not exist, as keys of Revision.Configs, sorted.
 	AwaitedConfigs []string
+	// RotatedConfigs names those, such as secret/db, each new content of which replaces the primary's pods without an analysis; sorted.
+	RotatedConfigs []string
 	// LivePodHash is the hash label that the workload controller gave to the pods of Live; empty until that is known.
 	LivePodHash string
 	// Promoted is the last good revision, as its stored snapshot says; nil before the first one.
 	Promoted *Revision
+	// Inherited is what a primary runs that Flagger made, as a revision of the target; nil once something was promoted here, and of any other primary.
+	Inherited *Revision
 	// Baseline is the revision that served when the Canary was admitted; nil where no snapshot was taken then, or a promotion came later.
 	Baseline *Revision
 	// Stored holds the digests of all revisions whose snapshot, config copies included, is stored.
 	Stored map[string]bool
+
+	// CanaryImages and PrimaryImages are what the pods of the two sides run, read where NeedsImages says so; nil otherwise.
+	CanaryImages, PrimaryImages Images
+	// EventWebhook tells that the controller has an event webhook of its own, for Canaries without one.
+	EventWebhook bool
 
 	// Services is the state of the three Services and their ready endpoints.
 	Services Services
@@ -105,6 +117,21 @@ func needed(replicas int32, percent int) int32 {
 	return n
 }
 
+// Scaler is the observed state of autoscalers.
+type Scaler struct {
+	// Exists tells that the target's autoscaler is there and can be followed.
+	Exists bool
+	// Target are its limits; Primary those of the primary's copy as the user wants them, which a floor may lift.
+	Target, Primary Limits
+	// Leftover tells that there still is something of the autoscaler that status names, although the Canary no longer names it.
+	Leftover bool
+	// Problem is why the autoscaler cannot be followed; nil when all is well.
+	Problem *Problem
+}
+
+// Limits are between how many replicas an autoscaler keeps a workload.
+type Limits struct{ Min, Max int32 }
+
 // Services is the state of the three Services that a Canary owns.
 type Services struct {
 	// Ready tells that the primary and the canary Service exist as the Canary asks.
@@ -135,8 +162,8 @@ const (
 type Route struct {
 	// Exists tells that the object is there.
 	Exists bool
-	// Primary and Canary are the weights in it, 0 to 100.
-	Primary, Canary int
+	// Split is how it shares out requests.
+	Split
 	// ViaApex tells that all traffic goes to the apex Service instead.
 	ViaApex bool
 	// Accepted tells that the provider has accepted this very generation.
@@ -153,6 +180,9 @@ type Route struct {
 type Traffic struct {
 	// Weighted tells that the provider has a route with weights; without one, users reach the primary only.
 	Weighted bool
+	// Matches tells that a route can be limited to requests that meet spec.analysis.match, Mirrors that requests can be copied to the canary, and
+	// Cookies that users can be kept on a side by cookie.
+	Matches, Mirrors, Cookies bool
 	// Drain is how long requests may still arrive by the previous weights after a route was accepted.
 	Drain time.Duration
 }

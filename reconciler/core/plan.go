@@ -16,11 +16,17 @@ type Plan struct {
 	// Events are to be recorded once the status is stored.
 	Events []Event
 
+	// Untold says in words what event hooks were not told and why, for the log: they are given up.
+	Untold []string
+
 	// CaughtUp are the kinds, in lower case, of the objects whose changes a rollout that begins has found without admission having seen them.
 	CaughtUp []string
 
 	// Store asks for the snapshot of the live revision.
 	Store bool
+	// Inherit asks for the snapshot of the inherited revision, and for the primary to be marked as one that stays as it is until the first
+	// promotion.
+	Inherit bool
 	// MarkBaseline names the revision whose snapshot becomes the one that served when Sluice came; empty leaves the mark.
 	MarkBaseline string
 	// MarkPromoted names the revision whose snapshot becomes the last good one; empty leaves the mark.
@@ -31,6 +37,10 @@ type Plan struct {
 	Primary *PrimaryIntent
 	// Target is how the target ought to be; nil leaves it alone.
 	Target *TargetIntent
+	// Scalers is how the autoscalers of both ought to be; nil leaves them alone.
+	Scalers *ScalersIntent
+	// DropScaler asks for the primary's copy of the autoscaler that the observed status names to be removed, and that autoscaler to be let go.
+	DropScaler bool
 	// Services is how the three Services ought to be; nil leaves them alone.
 	Services *ServicesIntent
 	// Route is the split that ought to be in force; nil leaves the route alone.
@@ -68,6 +78,27 @@ type TargetIntent struct {
 	Restore string
 }
 
+// ScalersIntent is how autoscalers ought to be.
+type ScalersIntent struct {
+	// Floor is how many replicas the primary's copy keeps at least; 0 leaves that to the user's limits.
+	Floor int32
+	// Target says what the autoscaler of the target does.
+	Target ScalerMode
+}
+
+// ScalerMode says what the autoscaler of a target does.
+type ScalerMode string
+
+// Modes of a target's autoscaler.
+const (
+	// ScalerAsIs leaves it as it is.
+	ScalerAsIs ScalerMode = ""
+	// ScalerAwake has it scale the target as its user wants.
+	ScalerAwake ScalerMode = "awake"
+	// ScalerAsleep keeps it from giving an idle target pods.
+	ScalerAsleep ScalerMode = "asleep"
+)
+
 // ServicesIntent is how the Services ought to be.
 type ServicesIntent struct {
 	// Apex is the side that the apex Service selects; SideUnknown leaves an existing one alone.
@@ -76,9 +107,9 @@ type ServicesIntent struct {
 	Pin string
 }
 
-// RouteIntent is a split of traffic; the two sum to 100.
+// RouteIntent is a split of traffic as it ought to be.
 type RouteIntent struct {
-	Primary, Canary int
+	Split
 	// ViaApex asks for all traffic to go to the apex Service, which outlives Sluice.
 	ViaApex bool
 	// KeepFence leaves the fence that admission wrote in place; otherwise it is taken off with this write.
@@ -101,14 +132,18 @@ type Event struct {
 type Check struct {
 	// Key identifies the question: the same key is asked once however often plans contain it.
 	Key string
-	// Kind and Index locate the check in spec.analysis.metrics or spec.analysis.webhooks.
+	// Kind and Index locate the check in spec.analysis.metrics or spec.analysis.webhooks; v1beta1.CommonHook is the controller's event webhook.
 	Kind  v1beta1.CheckKind
 	Index int
 	// Name is the check's name.
 	Name string
+	// OnPrimary tells that the revision under analysis runs in the primary, so that a metric is to be taken there.
+	OnPrimary bool
 	// Phase is the phase that a hook is told, Checksum the identity of the change.
 	Phase    v1beta1.CanaryPhase
 	Checksum string
+	// Metadata is told to a hook in addition to its own.
+	Metadata map[string]string
 }
 
 // Answer is the result of a check.

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"fmt"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -14,26 +12,27 @@ import (
 func promote(d *decision) v1beta1.Stage {
 	const here = v1beta1.StagePromoting
 	ro := d.ro()
-	if d.st.Phase != v1beta1.PhasePromoting {
-		d.setPhase(v1beta1.PhasePromoting)
-		d.normal("Promoting", "Copying %s template spec to %s", d.target(), d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)
+	if stage, lost := d.regain(here); lost {
+		return stage
 	}
-	d.plan.Primary = &PrimaryIntent{Revision: ro.Revision, Replicas: d.primaryReplicas(d.in.Promoted)}
-	if d.spec.AutoscalerRef == nil && d.in.Target.Replicas > 0 {
-		// The number that the user wrote for the target, or that it was scaled up to, is what the primary is to have.
-		d.plan.Primary.Replicas, d.plan.Primary.Enforce = d.in.Target.Replicas, true
-	}
+	d.givePrimary()
 	overtaken := d.in.Live != nil && d.in.Live.Digest != ro.Revision
 	if d.in.Services.CanaryReady == 0 || d.in.Services.CanaryOther > 0 || overtaken {
-		d.putInForce(d.returnWeight())
+		d.takeBack()
+	}
+	if why, differs := d.foreignImage(); differs {
+		return d.fail(why)
 	}
 	ready := d.primaryServes(ro.Revision)
 	if d.overdue(ready) {
-		return d.fail(fmt.Sprintf("the primary did not become ready with revision %s within %s: %s",
-			ro.Revision, d.in.Canary.ProgressDeadline(), d.primaryReadiness()))
+		return d.fail(d.neverReady())
 	}
 	if !ready {
+		d.shelter(share(d.in.Services.PrimaryReady, d.in.Primary.Replicas))
 		d.wait("PrimaryNotReady", "promoting revision %s: %s", ro.Revision, d.primaryReadiness())
+		return here
+	}
+	if !d.returnedByStep() {
 		return here
 	}
 	d.normal("RoutingToPrimary", "Routing all traffic to primary %s", d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)
@@ -41,10 +40,28 @@ func promote(d *decision) v1beta1.Stage {
 	return v1beta1.StageFinalising
 }
 
+// givePrimary plans a primary of the rollout's revision, and says so the first time.
+func (d *decision) givePrimary() {
+	ro := d.ro()
+	if d.st.Phase != v1beta1.PhasePromoting {
+		d.setPhase(v1beta1.PhasePromoting)
+		ro.Shelter = allUsers
+		d.normal("Promoting", "Copying %s template spec to %s", d.target(), d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)
+	}
+	d.plan.Primary = &PrimaryIntent{Revision: ro.Revision, Replicas: d.primaryReplicas(d.in.Promoted)}
+	if d.spec.AutoscalerRef == nil && d.in.Target.Replicas > 0 {
+		// The number that the user wrote for the target, or that it was scaled up to, is what the primary is to have.
+		d.plan.Primary.Replicas, d.plan.Primary.Enforce = d.in.Target.Replicas, true
+	}
+}
+
 // finalise takes users off the canary, waits until the last of their requests is through, and scales the target to zero.
 func finalise(d *decision) v1beta1.Stage {
 	const here = v1beta1.StageFinalising
 	ro := d.ro()
+	if stage, lost := d.regain(here); lost {
+		return stage
+	}
 	d.setPhase(v1beta1.PhaseFinalising)
 	d.plan.MarkPromoted = ro.Revision
 	d.plan.Primary = &PrimaryIntent{Revision: ro.Revision, Replicas: d.primaryReplicas(d.in.Promoted)}
@@ -81,12 +98,7 @@ func (d *decision) scaledToZero() bool {
 
 // end closes the rollout in a phase. What the target has become meanwhile is looked at next.
 func (d *decision) end(p v1beta1.CanaryPhase) {
-	hooks := d.hooks(v1beta1.HookPostRollout)
-	for i := range hooks {
-		hooks[i].Phase = p
-	}
-	// Post-rollout hooks are told, not asked: nothing waits for their answer.
-	d.plan.Checks = append(d.plan.Checks, hooks...)
+	d.postRollout(p)
 	d.setPhase(p)
 	d.st.Rollout = nil
 	d.st.Iterations = 0

@@ -21,9 +21,16 @@ func rollBack(d *decision) v1beta1.Stage {
 	ro := d.ro()
 	d.wait("RollingBack", "%s", ro.Reason)
 	d.ensurePrimary(d.in.Promoted)
-	d.putInForce(d.returnWeight())
-	if d.st.CanaryWeight > 0 {
-		d.wait("RollingBack", "%s; waiting for ready pods of the primary to take its traffic: %s", ro.Reason, d.primaryReadiness())
+	if ro.Shelter > 0 {
+		d.takeBackSheltered()
+	} else {
+		d.takeBack()
+	}
+	if d.keepsUsers() && !d.abandon() {
+		d.waitToTakeBack()
+		if d.rescuable() {
+			return d.beginRescue()
+		}
 		return here
 	}
 	if !d.drained() || !d.scaledToZero() {
@@ -53,7 +60,8 @@ func fence(d *decision) bool {
 		// The canary has no pods yet, so there is nothing to take traffic from.
 		d.supersede(live)
 		return true
-	case v1beta1.StageFencing, v1beta1.StageRollingBack, v1beta1.StagePromoting, v1beta1.StageFinalising:
+	case v1beta1.StageFencing, v1beta1.StageRollingBack, v1beta1.StagePromoting, v1beta1.StageFinalising,
+		v1beta1.StageConfirmingRescue, v1beta1.StageRescuing:
 		// These end by themselves, without letting the newer revision near users.
 		return false
 	}
@@ -67,8 +75,8 @@ func fenceOff(d *decision) v1beta1.Stage {
 	const here = v1beta1.StageFencing
 	d.setPhase(v1beta1.PhaseProgressing)
 	d.wait("Fencing", "%s; traffic returns to the primary first", d.ro().Reason)
-	d.putInForce(d.returnWeight())
-	if d.st.CanaryWeight > 0 || !d.drained() {
+	d.takeBack()
+	if d.st.CanaryWeight > 0 && !d.abandon() || !d.drained() {
 		return here
 	}
 	zero := int32(0)
@@ -80,9 +88,14 @@ func fenceOff(d *decision) v1beta1.Stage {
 		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
 		return here
 	}
+	if d.spec.Suspend {
+		d.wait("Suspended", "no user reaches the canary; set spec.suspend to false to go on")
+		return here
+	}
 	if d.in.Live.Digest == d.ro().Revision {
 		// Not overtaken but lost its pods: the same revision starts at its first step again, failures so far counted.
 		d.ro().Step, d.ro().PodHash, d.st.Iterations = 0, "", 0
+		d.ro().Images, d.ro().ImagesRead = nil, false
 		return v1beta1.StageScalingUp
 	}
 	d.supersede(d.in.Live)
@@ -93,7 +106,7 @@ func fenceOff(d *decision) v1beta1.Stage {
 func (d *decision) supersede(live *Revision) {
 	old := d.ro().Revision
 	if live.Digest != d.in.Promoted.Digest {
-		d.normal("Superseded", "Revision %s of %s was overtaken by %s before its analysis ended", old, d.target(), live.Digest)
+		// Which says of which it takes the place.
 		d.begin(live)
 		return
 	}

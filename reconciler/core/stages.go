@@ -23,6 +23,8 @@ var stages = map[v1beta1.Stage]func(*decision) v1beta1.Stage{
 	v1beta1.StageFinalising:          finalise,
 	v1beta1.StageFencing:             fenceOff,
 	v1beta1.StageRollingBack:         rollBack,
+	v1beta1.StageConfirmingRescue:    confirmRescue,
+	v1beta1.StageRescuing:            rescue,
 }
 
 // advance owns the situation of a running rollout: its stage decides, and the stages that follow at once.
@@ -41,6 +43,11 @@ func advance(d *decision) bool {
 			continue
 		}
 		d.keepInForce()
+		d.recordImages()
+		if why, signalled := d.rollbackSignalled(); signalled {
+			d.rollout(d.fail(why), why)
+			continue
+		}
 		next := run(d)
 		if next == stage || d.ro() == nil {
 			return true
@@ -56,7 +63,7 @@ func advance(d *decision) bool {
 func (d *decision) rollout(stage v1beta1.Stage, reason string) {
 	ro := d.ro()
 	ro.Stage, ro.StageSince, ro.Reason = stage, d.now(), cut(reason, v1beta1.MaxRolloutReason)
-	ro.NextCheckAt, ro.UnreadySince = nil, nil
+	ro.NextCheckAt, ro.UnreadySince, ro.RefusedGate = nil, nil, ""
 	ro.Attempt++
 }
 
@@ -106,26 +113,16 @@ func confirm(d *decision) v1beta1.Stage {
 		d.normal("ScalingUp", "New revision detected! Scaling up %s", d.target())
 		return v1beta1.StageScalingUp
 	case gateShut:
-		if d.st.Phase != v1beta1.PhaseWaiting {
-			d.setPhase(v1beta1.PhaseWaiting)
-			d.warn("WaitingForApproval", "Halt %s.%s advancement waiting for approval %s", d.in.Canary.Name, d.in.Canary.Namespace, d.refusal())
-		}
+		d.waitForApproval(v1beta1.PhaseWaiting, "approval")
 	}
 	d.wait("WaitingForApproval", "revision %s waits for its confirm-rollout gates", d.ro().Revision)
 	return v1beta1.StageConfirming
 }
 
-// scaleUp brings the target to the capacity of the primary and waits until its pods, and no others, are ready behind the canary Service.
+// scaleUp brings the target to the capacity that the analysis begins with and waits until its pods, and no others, are ready behind the canary Service.
 func scaleUp(d *decision) v1beta1.Stage {
 	ro := d.ro()
-	d.plan.Target = &TargetIntent{Release: true}
-	if d.in.Target.Replicas == 0 {
-		n := max(d.in.Primary.Replicas, 1)
-		if ro.Replicas > 0 {
-			n = ro.Replicas
-		}
-		d.plan.Target.Replicas = &n
-	}
+	d.startTarget()
 	if d.in.LivePodHash != "" {
 		ro.PodHash = d.in.LivePodHash
 		d.ensureServices()
@@ -143,8 +140,11 @@ func scaleUp(d *decision) v1beta1.Stage {
 		d.wait("CanaryNotReady", "waiting for the canary: %s", d.canaryReadiness())
 		return v1beta1.StageScalingUp
 	}
-	if !d.primaryServes(d.in.Promoted.Digest) {
-		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
+	if d.awaitPrimary() {
+		return v1beta1.StageScalingUp
+	}
+	if !d.passed(ro.StageSince.Add(admissionLag)) {
+		d.wait("ScalingUp", "the canary is ready; admission is about to hold further changes")
 		return v1beta1.StageScalingUp
 	}
 	if len(d.steps()) == 0 {
@@ -155,23 +155,46 @@ func scaleUp(d *decision) v1beta1.Stage {
 	return v1beta1.StagePreparing
 }
 
+// startTarget plans a target that runs: with as many pods as the change asked for, else as many as the analysis begins with.
+func (d *decision) startTarget() {
+	d.plan.Target = &TargetIntent{Release: true}
+	if d.in.Target.Replicas > 0 {
+		return
+	}
+	n := d.ro().Replicas
+	if n == 0 {
+		n = d.canaryStart()
+	}
+	d.plan.Target.Replicas = &n
+}
+
 // prepare runs the pre-rollout hooks while no user reaches the canary. A failed one counts like a failed check.
 func prepare(d *decision) v1beta1.Stage {
+	if len(d.steps()) == 0 {
+		// The analysis was switched off on the way: an explicit skip.
+		return v1beta1.StagePromoting
+	}
 	if stage, held := d.needCanary(v1beta1.StagePreparing); held {
 		return stage
 	}
-	hooks := d.hooks(v1beta1.HookPreRollout)
-	d.wait("PreRollout", "running %d pre-rollout hooks", len(hooks))
-	switch d.ask(hooks) {
-	case pending:
-		return v1beta1.StagePreparing
-	case failed:
-		return d.countFailure(v1beta1.StagePreparing)
+	// A refused gate was asked after the hooks had passed; they are not run again for it.
+	if d.ro().RefusedGate == "" {
+		hooks := d.hooks(v1beta1.HookPreRollout)
+		d.wait("PreRollout", "running %d pre-rollout hooks", len(hooks))
+		switch d.ask(hooks) {
+		case pending:
+			return v1beta1.StagePreparing
+		case failed:
+			return d.countFailure(v1beta1.StagePreparing)
+		}
 	}
-	for _, h := range hooks {
+	if !d.mayIncrease(d.steps()[0]) {
+		return v1beta1.StagePreparing
+	}
+	for _, h := range d.hooks(v1beta1.HookPreRollout) {
 		d.normal("PreRolloutPassed", "Pre-rollout check %s passed", h.Name)
 	}
-	d.ro().Step = 0
+	d.ro().Step, d.ro().Course = 0, d.course()
 	d.enterStep()
 	return v1beta1.StageAnalysing
 }

@@ -47,6 +47,8 @@ func (d *decision) finish() {
 	if d.ready.Type != "" {
 		d.st.SetCondition(d.ready, metav1.NewTime(d.in.Now))
 	}
+	d.plan.Checks = append(d.plan.Checks, d.aside...)
+	d.deliver()
 	d.st.ObservedGeneration = d.in.Canary.Generation
 	d.st.AwaitedConfigs = d.in.AwaitedConfigs[:min(len(d.in.AwaitedConfigs), v1beta1.MaxAwaitedConfigs)]
 	if len(d.st.AwaitedConfigs) == 0 {

@@ -10,27 +10,10 @@ import (
 
 // This file holds what is known and wanted of traffic: which weight is in force, whether the world has followed, and how much may move.
 
-// putInForce plans the split whose canary share is weight, and notes in status that it is the one in force. A new weight is not converged. Behind a
-// fence the share is what the primary cannot take, at most, whoever asks for more.
-func (d *decision) putInForce(weight int32) {
-	if d.fence {
-		weight = min(weight, d.returnWeight())
-	}
-	if d.st.CanaryWeight != weight {
-		d.st.CanaryWeight = weight
-		if d.ro() != nil {
-			d.ro().ConvergedAt = nil
-		}
-	}
-	if d.in.Traffic.Weighted {
-		d.plan.Route = &RouteIntent{Primary: 100 - int(weight), Canary: int(weight), KeepFence: d.fence, Version: d.in.Route.Version}
-	}
-}
-
 // converged tells whether the provider has accepted the weight in force, and since when. It notes the first time in the rollout's status.
 func (d *decision) converged() bool {
 	ro := d.ro()
-	if d.in.Traffic.Weighted && !d.routeShows(d.st.CanaryWeight) {
+	if d.in.Traffic.Weighted && !d.routeShows() {
 		ro.ConvergedAt = nil
 		return false
 	}
@@ -41,10 +24,10 @@ func (d *decision) converged() bool {
 	return true
 }
 
-// routeShows tells whether the provider has accepted a route with this canary weight.
-func (d *decision) routeShows(weight int32) bool {
+// routeShows tells whether the provider has accepted a route with the split in force.
+func (d *decision) routeShows() bool {
 	r := d.in.Route
-	return r.Exists && r.Accepted && r.Problem == "" && r.Canary == int(weight) && r.Primary == 100-int(weight)
+	return r.Exists && r.Accepted && r.Problem == "" && r.Split == d.split()
 }
 
 // drained tells whether no request can still arrive by weights that were in force before: the provider's drain time has passed since
@@ -70,9 +53,21 @@ func (d *decision) passed(t time.Time) bool {
 
 // returnWeight is the canary's share while traffic goes back to the primary: as little as the primary's ready pods allow, in proportion to
 // the pods it ought to have, and never more than is in force.
+//
+// Nobody is kept on a canary without a ready pod. While the primary is used to analyse a newer revision, or was, its pods of that revision take nobody
+// back.
 func (d *decision) returnWeight() int32 {
-	wanted := max(d.in.Primary.Replicas, 1)
-	capacity := int32(int64(min(d.in.Services.PrimaryReady, wanted)) * 100 / int64(wanted))
+	capacity := share(d.in.Services.PrimaryReady, d.primaryWanted())
+	if ro := d.ro(); ro != nil {
+		switch {
+		case ro.PodHash != "" && d.in.Services.CanaryReady == 0:
+			return 0
+		case d.rescuing():
+			return d.st.CanaryWeight
+		case ro.InPrimary && ro.Stage == v1beta1.StageRollingBack:
+			capacity = d.goodCapacity()
+		}
+	}
 	return min(d.st.CanaryWeight, 100-capacity)
 }
 
@@ -113,12 +108,12 @@ func (d *decision) keepInForce() {
 		d.ensurePrimary(d.in.Promoted)
 	}
 	d.ensureServices()
-	d.putInForce(d.st.CanaryWeight)
+	d.keepSplit()
 }
 
 // promoting tells whether the primary is being given, or has been given, the rollout's revision.
 func (d *decision) promoting() bool {
-	return d.ro() != nil && (d.ro().Stage == v1beta1.StagePromoting || d.ro().Stage == v1beta1.StageFinalising)
+	return d.ro() != nil && (d.ro().Stage == v1beta1.StagePromoting || d.ro().Stage == v1beta1.StageFinalising || d.rescuing())
 }
 
 // returning tells whether the rollout is on its way back to the primary.
@@ -138,7 +133,9 @@ func (d *decision) returning() bool {
 func (d *decision) primaryServes(revision string) bool {
 	p := d.in.Primary
 	percent := d.spec.Analysis.PrimaryReadyPercent()
-	return p.RolledOut(percent) && p.Revision == revision && d.in.Services.Ready && d.in.Services.PrimaryReady >= max(1, needed(p.Replicas, percent))
+	d.raiseToReturn()
+	wanted := max(p.Replicas, d.floor())
+	return p.RolledOut(percent) && p.Revision == revision && d.in.Services.Ready && d.in.Services.PrimaryReady >= max(1, needed(wanted, percent))
 }
 
 // canaryServes tells whether the pods of the rollout's revision, and no others, are ready behind the canary Service.

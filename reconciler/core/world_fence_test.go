@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -23,8 +22,6 @@ type configs struct {
 	// config is the content of the one config that the target references; "" is what it was at first.
 	config  string
 	mounted bool
-	// random is where the delays of pods come from; nil for none.
-	random *rand.Rand
 	// stamps are what admission recorded on the target and the config.
 	stamps   map[string]v1beta1.Admitted
 	landings []landing
@@ -36,8 +33,6 @@ type configs struct {
 	known time.Time
 	short time.Time
 }
-
-var contents = []string{"", "c1", "c2"}
 
 type landing struct {
 	at      time.Time
@@ -97,17 +92,17 @@ func (w *world) changeConfig(content string, delay time.Duration) {
 // fenceRoute is what the router does for admission.
 func (w *world) fenceRoute(cause string) {
 	last := w.routes[len(w.routes)-1]
-	next := split{at: w.now, canary: 0, viaApex: last.viaApex, fence: &v1beta1.Fence{Cause: cause, At: metav1.NewMicroTime(w.now)}}
-	if ro := w.canary.Status.Rollout; ro != nil && ro.Stage == v1beta1.StagePromoting {
-		next.canary = last.canary
+	next := split{at: w.now, Split: onPrimary(), viaApex: last.viaApex, fence: &v1beta1.Fence{Cause: cause, At: metav1.NewMicroTime(w.now)}}
+	if FenceKeepsSplit(w.canary) {
+		next.Split = last.Split
 	}
-	if next.canary == last.canary {
+	if next.Split == last.Split {
 		w.routes[len(w.routes)-1].fence = next.fence
 	} else {
 		w.routes = append(w.routes, next)
 	}
 	w.fences++
-	w.logf("admission: fences the route, %d/%d", 100-next.canary, next.canary)
+	w.logf("admission: fences the route, %d/%d", next.Primary, next.Canary)
 	w.dirty = true
 }
 
@@ -117,13 +112,6 @@ func (w *world) routeVersion() string {
 		return ""
 	}
 	return fmt.Sprint(len(w.routes), w.fences, w.routes[len(w.routes)-1].fence != nil)
-}
-
-// interfere lets admission fence the route between two writes of the controller, now and then.
-func (w *world) interfere() {
-	if w.random != nil && w.random.IntN(5000) == 0 {
-		w.changeConfig(contents[w.random.IntN(len(contents))], w.delay(20))
-	}
 }
 
 // moveConfigs lets changes land, and pods read them.
@@ -140,7 +128,7 @@ func (w *world) moveConfigs() {
 		w.logf("the config is %q", l.content)
 		for i := range w.target.pods {
 			if w.mounted {
-				w.target.pods[i].syncAt = w.now.Add(w.delay(60))
+				w.target.pods[i].syncAt = w.now
 			}
 		}
 	}
@@ -155,13 +143,6 @@ func (w *world) moveConfigs() {
 	}
 }
 
-func (w *world) delay(ticks int) time.Duration {
-	if w.random == nil {
-		return 0
-	}
-	return time.Duration(w.random.IntN(ticks)) * tick
-}
-
 // reaction is how long the data plane, and a controller that was not told beforehand, take to get users off the canary.
 const reaction = routeLag + 5*tick
 
@@ -171,8 +152,7 @@ func (w *world) excused(s split) bool {
 	if w.now.Sub(w.short) <= reaction {
 		return true
 	}
-	ro := w.canary.Status.Rollout
-	if ro != nil && ro.Stage == v1beta1.StagePromoting {
+	if FenceKeepsSplit(w.canary) {
 		return true
 	}
 	return !s.at.After(w.known) && w.now.Sub(w.known) <= reaction
@@ -191,7 +171,7 @@ func (w *world) checkContent(s split, p pod) {
 	if s.at != w.routes[len(w.routes)-1].at {
 		return
 	}
-	w.violate("P1: users at weight %d are served by %s while %s is analysed in %s", s.canary, content, ro.Revision, ro.Stage)
+	w.violate("P1: users at weight %d are served by %s while %s is analysed in %s", s.Canary, content, ro.Revision, ro.Stage)
 }
 
 func (w *world) everChanged() bool { return !w.known.IsZero() }

@@ -2,7 +2,7 @@ package core
 
 import (
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,9 +40,10 @@ type workload struct {
 	pods         []pod
 }
 
+// split is a route as it was written at a time.
 type split struct {
+	Split
 	at      time.Time
-	canary  int
 	viaApex bool
 	fence   *v1beta1.Fence
 }
@@ -60,11 +61,13 @@ type world struct {
 	stored   map[string]bool
 	promoted string
 	baseline string
-	pending  map[string]time.Time
-	verdict  func(Check) v1beta1.Verdict
-	webhook  bool
-	weighted bool
-	log      []string
+	// inherited is what a primary of another controller's runs.
+	inherited string
+	pending   map[string]time.Time
+	verdict   func(Check) v1beta1.Verdict
+	webhook   bool
+	weighted  bool
+	log       []string
 	// writes is how many writes are left until the controller is killed; negative for never.
 	writes int
 	// serves holds, for each revision, the first share of users it was given by a canary route, and violations what broke a promise.
@@ -77,6 +80,17 @@ type world struct {
 	// strict tells that nothing is broken on purpose, so that each side that has users must have ready pods.
 	strict bool
 	configs
+	// dieAt kills the controller, once, right after it has stored the status of a plan.
+	dieAt func(Plan) bool
+	// calls are the checks that were asked, in order, again after each restart; silent picks those that are never answered.
+	calls  []Check
+	silent func(Check) bool
+	// scaler sizes target and primary; nil where nothing does.
+	scaler *autoscaler
+	// tag is the image that the pods of a side resolve the tag of the template to; nil has none.
+	tag func(primary bool) string
+	// brokenOnPrimary are revisions with which no pod of the primary gets ready.
+	brokenOnPrimary []string
 	// leaving asks Sluice to give the application back, given tells that it has.
 	leaving, given bool
 }
@@ -150,10 +164,19 @@ func (w *world) run(wl *workload, roll bool) {
 			}
 		}
 		for ; have < wl.replicas; have++ {
-			wl.pods = append(wl.pods, pod{revision: wl.template, config: w.config, readyAt: w.now.Add(podReady)})
+			ready := w.now.Add(podReady)
+			if wl == &w.primary && slices.Contains(w.brokenOnPrimary, wl.template) {
+				ready = w.now.Add(24 * time.Hour)
+			}
+			wl.pods = append(wl.pods, pod{revision: wl.template, config: w.config, readyAt: ready})
 		}
 	}
 	for len(wl.pods) > wl.replicas && (wl.replicas == 0 || w.ready(wl, wl.template) >= wl.replicas || !roll) {
+		if last := len(wl.pods) - 1; wl.pods[0].revision == wl.template && wl.pods[last].readyAt.After(w.now) {
+			// Of pods alike those go first that are not ready.
+			wl.pods = wl.pods[:last]
+			continue
+		}
 		wl.pods = wl.pods[1:]
 	}
 }
@@ -173,7 +196,7 @@ func (w *world) observe() Observed {
 	in := Observed{
 		Now: w.now, Canary: w.canary.DeepCopy(), Leaving: w.leaving,
 		Target: w.seen(&w.target), Primary: w.seen(&w.primary), Stored: w.stored,
-		Traffic: Traffic{Weighted: w.weighted, Drain: drainTime}, Answers: map[string]Answer{},
+		Traffic: Traffic{Weighted: w.weighted, Matches: w.weighted, Mirrors: w.weighted, Cookies: w.weighted, Drain: drainTime}, Answers: map[string]Answer{},
 	}
 	in.Primary.Revision = w.primary.template
 	if w.target.exists {
@@ -186,12 +209,24 @@ func (w *world) observe() Observed {
 			in.LivePodHash = w.target.template
 		}
 	}
+	if ofCanary, ofPrimary := NeedsImages(in.Canary, in.Primary); w.tag != nil {
+		if ofCanary {
+			in.CanaryImages = Images{"main": {w.tag(false)}}
+		}
+		if ofPrimary {
+			in.PrimaryImages = Images{"main": {w.tag(true)}}
+		}
+	}
 	if w.promoted != "" {
 		in.Promoted = revisionOf(w.promoted, 2)
+	}
+	if w.inherited != "" && w.promoted == "" && w.canary.Status.PromotedRevision == "" {
+		in.Inherited = revisionOf(w.inherited, 2)
 	}
 	if w.baseline != "" {
 		in.Baseline = revisionOf(w.baseline, 2)
 	}
+	w.observeScaler(&in)
 	in.Services = Services{Ready: true, Apex: w.apex, PinnedHash: w.pin, PrimaryReady: int32(w.ready(&w.primary, ""))}
 	if w.apex == SidePrimary {
 		in.Services.ApexReady = in.Services.PrimaryReady
@@ -206,7 +241,7 @@ func (w *world) observe() Observed {
 	if n := len(w.routes); n > 0 {
 		r := w.routes[n-1]
 		in.Route = Route{
-			Exists: true, Canary: r.canary, Primary: 100 - r.canary, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.viaApex, Fence: r.fence, Version: w.routeVersion(),
+			Exists: true, Split: r.Split, Accepted: !w.now.Before(r.at.Add(routeAccept)), ViaApex: r.viaApex, Fence: r.fence, Version: w.routeVersion(),
 		}
 		if w.gateless {
 			in.Route.Accepted, in.Route.Problem = false, "no gateway has answered"
@@ -242,6 +277,7 @@ func (w *world) step() {
 	before := fmt.Sprint(w.target.pods, w.primary.pods, w.ready(&w.target, ""), w.ready(&w.primary, ""))
 	w.now = w.now.Add(tick)
 	w.moveConfigs()
+	w.autoscale()
 	w.run(&w.target, !w.target.held)
 	w.run(&w.primary, true)
 	woken := !w.wakeAt.IsZero() && !w.now.Before(w.wakeAt)
@@ -286,20 +322,21 @@ func (w *world) capacity(s split) {
 	case s.viaApex && w.ready(apex, "") == 0:
 		w.violate("P3: users at the apex Service find no ready pod")
 	case s.viaApex:
-	case s.canary < 100 && w.ready(&w.primary, "") == 0:
+	case s.Canary < 100 && w.ready(&w.primary, "") == 0:
 		w.violate("P3: users at the primary find no ready pod")
-	case s.canary > 0 && w.ready(&w.target, w.pin) == 0:
+	case s.Canary > 0 && w.ready(&w.target, w.pin) == 0:
 		w.violate("P3: users at the canary find no ready pod")
 	}
 }
 
 // check holds the promises against the world as it is.
 func (w *world) check() {
+	w.suffices()
 	for _, s := range w.served() {
 		if w.strict {
 			w.capacity(s)
 		}
-		weight := s.canary
+		weight := s.Canary
 		if weight <= 0 {
 			continue
 		}
@@ -311,7 +348,7 @@ func (w *world) check() {
 			served := join(p.revision, p.config)
 			if _, seen := w.first[served]; !seen {
 				w.first[served] = weight
-				if steps := w.canary.Spec.Analysis.Steps(); len(steps) > 0 && weight != steps[0] && served != w.promoted && !w.excused(s) {
+				if first := w.firstWeight(); weight != first && served != w.promoted && !w.excused(s) {
 					w.violate("P1: revision %s gets its first users at weight %d", served, weight)
 				}
 			}
@@ -335,38 +372,4 @@ func (w *world) until(limit time.Duration, cond func() bool) bool {
 
 func (w *world) phase(p v1beta1.CanaryPhase) func() bool {
 	return func() bool { return w.canary.Status.Phase == p && w.canary.Status.Rollout == nil }
-}
-
-// noise does something that users and clusters do.
-func (w *world) noise(r *rand.Rand, revisions []string) {
-	switch r.IntN(11) {
-	case 0, 1, 2:
-		w.push(revisions[r.IntN(len(revisions))])
-	case 3:
-		w.webhook = !w.webhook
-		w.logf("webhook: %v", w.webhook)
-	case 4:
-		w.primary = workload{}
-		w.dirty = true
-		w.logf("user: deletes the primary")
-	case 5:
-		for i := range w.target.pods {
-			w.target.pods[i].lost = true
-		}
-		w.logf("cluster: the target's pods are lost")
-	case 6, 7:
-		w.writes = r.IntN(8)
-	case 8:
-		w.canary.Spec.Suspend = !w.canary.Spec.Suspend
-		w.canary.Generation++
-		w.dirty = true
-		w.logf("user: suspend %v", w.canary.Spec.Suspend)
-	case 9, 10:
-		// The config goes back and forth between two contents, which is the hardest case.
-		delay := time.Duration(r.IntN(30)) * tick
-		if r.IntN(4) == 0 {
-			delay = never
-		}
-		w.changeConfig(contents[r.IntN(len(contents))], delay)
-	}
 }

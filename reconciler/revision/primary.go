@@ -63,7 +63,7 @@ func FindSelectorLabel(workload []byte, keys []string) (SelectorLabel, error) {
 type PrimaryOptions struct {
 	// SelectorLabels are the keys among which the selector label is sought; DefaultSelectorLabels when empty.
 	SelectorLabels []string
-	// IncludeLabelPrefixes choose the workload's labels that its primary gets too; "*" chooses all, none when empty.
+	// IncludeLabelPrefixes choose the workload's labels and annotations that its primary gets too; "*" chooses all, none when empty.
 	IncludeLabelPrefixes []string
 	// Canary owns the primary.
 	Canary *v1beta1.Canary
@@ -150,6 +150,11 @@ func PrimaryObject(s Snapshot, o PrimaryOptions) (*unstructured.Unstructured, er
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps/v1", "kind": s.Target.Kind, "spec": spec}}
 	u.SetNamespace(o.Canary.Namespace)
 	u.SetName(s.Target.Name + PrimarySuffix)
+	for k, v := range s.Annotations {
+		if included(k, o.IncludeLabelPrefixes) {
+			annotations[k] = v
+		}
+	}
 	u.SetLabels(primaryLabels(s.Labels, label, o))
 	u.SetAnnotations(annotations)
 	u.SetOwnerReferences([]metav1.OwnerReference{*metav1.NewControllerRef(o.Canary, v1beta1.GroupVersion.WithKind("Canary"))})
@@ -194,8 +199,29 @@ func primaryLabels(workload map[string]string, label SelectorLabel, o PrimaryOpt
 	return out
 }
 
+// internal are parts of the keys in which this program, and a Deployment's own controller, keep what they know of one object.
+var internal = []string{"sluice.dev/", "deployment.kubernetes.io/"}
+
+// maxAnnotation is the size, in bytes, above which an annotation is taken for data that a program keeps there. An object may carry 256 KiB of them,
+// which would keep the snapshot of a large template from being stored.
+const maxAnnotation = 1 << 10
+
+// ownAnnotations leaves out what other programs keep there: it is theirs, and may be large.
+func ownAnnotations(all map[string]string) map[string]string {
+	var out map[string]string
+	for k, v := range all {
+		if included(k, []string{"*"}) && len(v) <= maxAnnotation {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[k] = v
+		}
+	}
+	return out
+}
+
 func included(label string, prefixes []string) bool {
-	if containsAny(label, ownership) || containsAny(label, managedLabels) || strings.HasPrefix(label, "sluice.dev/") {
+	if containsAny(label, ownership) || containsAny(label, managedLabels) || containsAny(label, internal) {
 		return false
 	}
 	for _, p := range prefixes {

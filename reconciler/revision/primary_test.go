@@ -172,17 +172,22 @@ func TestMetadataOfOtherToolsIsNotCopied(t *testing.T) {
 		"app.kubernetes.io/instance": "shop", "app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "shop-1.2.3",
 		"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "prod",
 		"kustomize.toolkit.fluxcd.io/name": "apps", "helm.toolkit.fluxcd.io/namespace": "prod",
-		"kubectl.kubernetes.io/last-applied-configuration": "{}",
+		"kubectl.kubernetes.io/last-applied-configuration": "{}", "deployment.kubernetes.io/revision": "3",
 	}
 	s := take(t, deployment)
 	s.Labels = map[string]string{"team": "shop"}
 	maps.Copy(s.Labels, marks)
+	s.Annotations = map[string]string{"team/page": "shop"}
+	maps.Copy(s.Annotations, marks)
 	u, err := PrimaryObject(s, PrimaryOptions{Canary: testCanary(), IncludeLabelPrefixes: []string{"*", "helm.sh", "app.kubernetes.io/"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.GetLabels()["team"] != "shop" {
-		t.Errorf("the user's own label is missing: %v", u.GetLabels())
+	if u.GetLabels()["team"] != "shop" || u.GetAnnotations()["team/page"] != "shop" {
+		t.Errorf("the user's own label or annotation is missing: %v, %v", u.GetLabels(), u.GetAnnotations())
+	}
+	if none, err := PrimaryObject(s, PrimaryOptions{Canary: testCanary()}); err != nil || none.GetAnnotations()["team/page"] != "" {
+		t.Errorf("an annotation was taken over that nobody has chosen: %v, %v", none.GetAnnotations(), err)
 	}
 	for key := range marks {
 		if _, found := u.GetLabels()[key]; found {
@@ -228,5 +233,13 @@ func TestPodsKeepWhatTheirSelectorMatches(t *testing.T) {
 	}
 	if a := object(meta, "annotations"); a["kubectl.kubernetes.io/restartedAt"] != "now" || len(a) != 1 {
 		t.Errorf("annotations of the pods: %v", a)
+	}
+}
+
+// What a program keeps in an annotation may be as large as a template, and must not keep a snapshot from being stored.
+func TestLargeAnnotationsAreNotTakenOver(t *testing.T) {
+	all := map[string]string{"team": "shop", "cache": strings.Repeat("x", maxAnnotation+1)}
+	if got := ownAnnotations(all); len(got) != 1 || got["team"] != "shop" {
+		t.Errorf("taken over: %d annotations, team=%q; want team alone", len(got), got["team"])
 	}
 }

@@ -41,6 +41,8 @@ type Snapshot struct {
 	Workload json.RawMessage `json:"workload"`
 	// Labels are those of the workload itself; no part of the identity either.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations are those of the workload itself that are not the tools' that manage it; like its labels.
+	Annotations map[string]string `json:"annotations,omitempty"`
 	// UID and Generation say which stored object was read.
 	UID        string `json:"uid,omitempty"`
 	Generation int64  `json:"generation,omitempty"`
@@ -68,18 +70,27 @@ func Take(workload *unstructured.Unstructured, lookup Lookup) (Snapshot, []Conte
 	if lookup == nil || TrackingDisabled(workload.GetAnnotations()) {
 		return s, nil, nil
 	}
-	refs, err := ConfigRefs(s.Template)
+	contents, err := s.takeConfigs(lookup)
 	if err != nil {
 		return Snapshot{}, nil, err
+	}
+	return s, contents, nil
+}
+
+// takeConfigs adds the configs that the template references, and returns what they hold.
+func (s *Snapshot) takeConfigs(lookup Lookup) ([]Content, error) {
+	refs, err := ConfigRefs(s.Template)
+	if err != nil {
+		return nil, err
 	}
 	var contents []Content
 	for _, r := range refs {
 		c, err := lookup(r)
 		switch {
 		case err != nil:
-			return Snapshot{}, nil, fmt.Errorf("read %s %s: %w", r.Kind, r.Name, err)
+			return nil, fmt.Errorf("read %s %s: %w", r.Kind, r.Name, err)
 		case c == nil && !r.Optional:
-			return Snapshot{}, nil, &MissingConfigError{Ref: r}
+			return nil, &MissingConfigError{Ref: r}
 		case c == nil:
 			s.Absent = append(s.Absent, r.Key())
 			continue
@@ -89,15 +100,16 @@ func Take(workload *unstructured.Unstructured, lookup Lookup) (Snapshot, []Conte
 		contents = append(contents, *c)
 		s.Configs = append(s.Configs, Config{Kind: c.Kind, Name: c.Name, Digest: c.Digest, Copy: CopyName(c.Name, c.Digest)})
 	}
-	return s, contents, nil
+	return contents, nil
 }
 
 func fromWorkload(w *unstructured.Unstructured) (Snapshot, error) {
 	s := Snapshot{
-		Target:     Target{Kind: w.GetKind(), Name: w.GetName()},
-		Labels:     maps.Clone(w.GetLabels()),
-		UID:        string(w.GetUID()),
-		Generation: w.GetGeneration(),
+		Target:      Target{Kind: w.GetKind(), Name: w.GetName()},
+		Labels:      maps.Clone(w.GetLabels()),
+		Annotations: ownAnnotations(w.GetAnnotations()),
+		UID:         string(w.GetUID()),
+		Generation:  w.GetGeneration(),
 	}
 	template, err := TemplateOf(w)
 	if err != nil {

@@ -70,6 +70,8 @@ type Stored struct {
 	Snapshot
 	// Name of the object, the digest of what it holds, and that of its template alone.
 	Name, Digest, TemplateDigest string
+	// Inherited is the digest of the template of a primary that runs this revision although it was not rendered from it; see AnnotationInherited.
+	Inherited string
 	// Promoted and Baseline are the times of the marks; zero without the mark. Taken is when the snapshot was taken.
 	Promoted, Baseline, Taken time.Time
 }
@@ -77,10 +79,11 @@ type Stored struct {
 // Decode reads a stored snapshot. Its name and labels are not trusted: the digest is computed from the content.
 func Decode(r *appsv1.ControllerRevision) (Stored, error) {
 	out := Stored{
-		Name:     r.Name,
-		Promoted: parseStamp(r.Annotations[v1beta1.AnnotationPromoted]),
-		Baseline: parseStamp(r.Annotations[v1beta1.AnnotationBaseline]),
-		Taken:    parseStamp(r.Annotations[AnnotationTaken]),
+		Name:      r.Name,
+		Inherited: r.Annotations[AnnotationInherited],
+		Promoted:  parseStamp(r.Annotations[v1beta1.AnnotationPromoted]),
+		Baseline:  parseStamp(r.Annotations[v1beta1.AnnotationBaseline]),
+		Taken:     parseStamp(r.Annotations[AnnotationTaken]),
 	}
 	if err := json.Unmarshal(r.Data.Raw, &out.Snapshot); err != nil {
 		return Stored{}, fmt.Errorf("snapshot %s: %w", r.Name, err)

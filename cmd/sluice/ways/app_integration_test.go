@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
@@ -173,7 +174,7 @@ func (a *app) until(what string, holds func(*v1beta1.CanaryStatus) bool) {
 
 func (a *app) eventually(what string, holds func() bool) {
 	a.Helper()
-	err := poll(a.Context(), func() error {
+	err := testserver.Poll(a.Context(), patience, func(context.Context) error {
 		if holds() {
 			return nil
 		}
@@ -295,7 +296,7 @@ func (a *app) report() {
 // calls is how often admission was asked since Sluice started, about anything.
 func calls(t *testing.T) int {
 	t.Helper()
-	text, err := fetch(t.Context(), world.metrics)
+	text, err := testserver.Fetch(t.Context(), world.metrics)
 	if err != nil {
 		t.Fatal(err)
 	}

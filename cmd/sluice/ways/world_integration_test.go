@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,8 +186,8 @@ func sluice(ctx context.Context, server *testserver.Server) (stop func(), err er
 	if err != nil {
 		return stop, err
 	}
-	return stop, poll(ctx, func() error {
-		_, err := fetch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]))
+	return stop, testserver.Poll(ctx, patience, func(ctx context.Context) error {
+		_, err := testserver.Fetch(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]))
 		return err
 	})
 }
@@ -227,43 +226,4 @@ func freePorts(ctx context.Context) (ports [2]int, err error) {
 		return ports, errors.New("no ports are free")
 	}
 	return ports, nil
-}
-
-// fetch returns the body of a 200.
-func fetch(ctx context.Context, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: status %d: %s", url, resp.StatusCode, body)
-	}
-	return string(body), err
-}
-
-// poll tries until check returns nil, and returns its last error.
-func poll(ctx context.Context, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-ticker.C:
-		}
-	}
 }

@@ -1,7 +1,7 @@
 // Package addons installs what the end-to-end stories need beside Sluice: the
 // Gateway API's definitions, Traefik as a gateway that carries real traffic,
-// and Prometheus, which scrapes it and the pods. They run as pods from images
-// of their own binaries, and every function returns only when they are ready.
+// Prometheus, which scrapes it and the pods, and metrics-server for autoscalers.
+// They run as pods from images of their own binaries, and every function returns only when they are ready.
 //
 // Calling a function again is harmless: it applies the same objects. What may
 // never live here: Sluice itself and anything that a story is about.
@@ -182,4 +182,19 @@ func Prometheus(ctx context.Context, c *cluster.Cluster, o Options) error {
 	}
 	prometheus := addon{name: "prometheus", namespace: "monitoring", image: "local/prometheus:v3.16.0", manifest: "prometheus.yaml"}
 	return prometheus.install(ctx, c, o)
+}
+
+// MetricsServer installs the resource metrics of nodes and pods, by which a
+// HorizontalPodAutoscaler scales. It returns when the API server serves them.
+func MetricsServer(ctx context.Context, c *cluster.Cluster, o Options) error {
+	o = o.withDefaults()
+	server := addon{name: "metrics-server", namespace: "kube-system", image: "local/metrics-server:v0.9.0", manifest: "metrics-server.yaml"}
+	if err := server.install(ctx, c, o); err != nil {
+		return err
+	}
+	_, err := c.Kubectl(ctx, "", "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout="+o.ReadyTimeout.String())
+	if err != nil {
+		return fmt.Errorf("install metrics-server: %w", err)
+	}
+	return nil
 }

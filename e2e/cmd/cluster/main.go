@@ -44,7 +44,7 @@ func commands() []command {
 		{verb: "logs", args: "[component [lines]]", help: "print the end of a component's log, or list the components", run: logs},
 		{verb: "load-image", args: "archive...", help: "make the images of archives available to pods", run: loadImage},
 		{verb: "load-tool", args: "group program reference", help: "build a tool and make it available to pods as an image", run: loadTool},
-		{verb: "addon", args: "traefik|prometheus...", help: "install add-ons and wait until they are ready", run: addon},
+		{verb: "addon", args: "traefik|prometheus|metrics-server...", help: "install add-ons and wait until they are ready", run: addon},
 		{verb: "bin", args: "group...", help: "build tools if need be and print their folders", run: bin},
 		{verb: "exec", args: "-- command...", help: "run a command inside the cluster's network, with its kubeconfig", run: execute},
 		{verb: "forward", args: "host:port [localport]", help: "make an address inside the cluster reachable on 127.0.0.1 until interrupted", run: forward},

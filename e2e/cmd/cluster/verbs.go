@@ -168,7 +168,7 @@ func loadTool(ctx context.Context, in invocation) error {
 
 func addon(ctx context.Context, in invocation) error {
 	if len(in.args) == 0 {
-		return fmt.Errorf("name at least one add-on: traefik or prometheus")
+		return fmt.Errorf("name at least one add-on: traefik, prometheus or metrics-server")
 	}
 	c, err := cluster.Open(ctx, in.name)
 	if err != nil {
@@ -181,8 +181,10 @@ func addon(ctx context.Context, in invocation) error {
 			err = addons.Traefik(ctx, c, options)
 		case "prometheus":
 			err = addons.Prometheus(ctx, c, options)
+		case "metrics-server":
+			err = addons.MetricsServer(ctx, c, options)
 		default:
-			err = fmt.Errorf("add-on %q is unknown: use traefik or prometheus", name)
+			err = fmt.Errorf("add-on %q is unknown: use traefik, prometheus or metrics-server", name)
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,121 @@
+package simulation
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// Schedule is what happens to a World that begins with a seed.
+type Schedule struct {
+	Strategy *Strategy
+	Seed     uint64
+	Actions  []Action
+}
+
+const (
+	// patience is how long a stage is waited for, noRollout how long if there is no rollout, settling how long the world may take to come to rest, rest
+	// how long it must stay so.
+	patience  = time.Minute
+	noRollout = 5 * time.Second
+	settling  = 8 * time.Minute
+	rest      = 90 * time.Second
+	// restless is how many decisions are made at rest, at most.
+	restless = 24
+)
+
+// stagesWaited are the stages that actions wait for, the short ones too.
+var stagesWaited = []v1beta1.Stage{
+	v1beta1.StageSettling, v1beta1.StageScalingUp, v1beta1.StagePreparing, v1beta1.StageAnalysing, v1beta1.StageAnalysing, v1beta1.StageConfirmingPromotion,
+	v1beta1.StagePromoting, v1beta1.StageFinalising, v1beta1.StageFencing, v1beta1.StageRollingBack,
+}
+
+// NewSchedule makes up a schedule: the same for the same seed.
+func NewSchedule(s *Strategy, seed uint64) Schedule {
+	d := dice{seed: mix(seed)}
+	d.seed = uint64(d.hashed(s.Name, 1<<62))
+	out := Schedule{Strategy: s, Seed: seed}
+	shares := 0
+	for _, a := range actions {
+		shares += a.share
+	}
+	roll := func(n int) int { return d.roll(diceActions, n) }
+	if roll(12) == 0 {
+		out.Actions = append(out.Actions, stuckPromotion(roll)...)
+	}
+	for range 2 + roll(6) {
+		a := Action{A: roll(1000), B: roll(1000)}
+		n := roll(shares)
+		for n >= actions[a.Do].share {
+			n -= actions[a.Do].share
+			a.Do++
+		}
+		switch roll(8) {
+		case 0:
+			a.Wait = time.Duration(roll(600)) * 100 * time.Millisecond
+		case 1, 2, 3:
+			a.Wait = time.Duration(roll(80)) * 100 * time.Millisecond
+		case 4, 5:
+			a.On, a.Wait = stagesWaited[roll(len(stagesWaited))], time.Duration(roll(15))*100*time.Millisecond
+		case 6, 7:
+			a.Wait = time.Duration(roll(40)) * 100 * time.Millisecond
+			a.Mid = 1 + roll(6)
+		}
+		out.Actions = append(out.Actions, a)
+	}
+	return out
+}
+
+// stuckPromotion is a promotion that does not end well, and a newer change that may be the fix. Chance alone seldom finds it.
+func stuckPromotion(roll func(int) int) []Action {
+	return []Action{
+		{Do: doing("push a template"), A: 1 + roll(goodTemplates-1)},
+		{Do: doing("the primary sickens"), On: v1beta1.StagePromoting, Wait: time.Duration(roll(8)) * 100 * time.Millisecond},
+		{Do: doing("push a template"), A: roll(1000), Wait: time.Duration(roll(70)) * time.Second},
+	}
+}
+
+// doing finds an action by its name.
+func doing(name string) int {
+	return slices.IndexFunc(actions, func(d deed) bool { return d.name == name })
+}
+
+// Play plays a schedule and returns the world as it was at the end, or when a promise was broken.
+func (s Schedule) Play(cover *Coverage, tell bool) *World {
+	w := NewWorld(s.Strategy, s.Seed)
+	w.cover, w.tells = cover, tell
+	for i := range s.Actions {
+		if len(w.violations) > 0 {
+			return w
+		}
+		w.await(&s.Actions[i])
+	}
+	w.settle()
+	cover.played(w)
+	return w
+}
+
+// await lets time pass until an action is due, and carries it out.
+func (w *World) await(a *Action) {
+	if a.On != "" {
+		soon := w.now + noRollout
+		w.Run(w.now+patience, func() bool {
+			stage := stageOf(w.status())
+			return stage == a.On || stage == "" && w.now > soon
+		})
+	}
+	w.Run(w.now+a.Wait, nil)
+	if len(w.violations) > 0 {
+		return
+	}
+	if a.Mid > 0 {
+		w.mid, w.midIn = a, a.Mid
+		// Something that means nothing has the controller decide.
+		w.awake = true
+		w.Run(w.now+patience/10, func() bool { return w.mid == nil })
+		w.mid = nil
+		return
+	}
+	w.do(*a)
+}
