@@ -57,5 +57,5 @@ func perform(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "install everything:", err)
 		return 1
 	}
-	return m.Run()
+	return recap(m.Run)
 }
