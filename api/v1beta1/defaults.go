@@ -2,6 +2,7 @@ package v1beta1
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -42,6 +43,21 @@ const (
 
 // PrimaryName is the name of the primary workload: the target's name with -primary.
 func (c *Canary) PrimaryName() string { return c.Spec.TargetRef.Name + "-primary" }
+
+// serviceTarget is the kind of a target that is no workload.
+const serviceTarget = "Service"
+
+// TargetsService tells whether the target is a core Service: where it leads to is rolled out, and the workloads behind it are their owners' business.
+// A Service of Knative is none.
+func (c *Canary) TargetsService() bool {
+	return c.Spec.TargetRef.Kind == serviceTarget && !c.TargetsKnative()
+}
+
+// TargetsKnative tells whether the target is a Service of Knative, which is a workload.
+func (c *Canary) TargetsKnative() bool {
+	group, _, _ := strings.Cut(c.Spec.TargetRef.APIVersion, "/")
+	return c.Spec.TargetRef.Kind == serviceTarget && group == "serving.knative.dev"
+}
 
 // ServiceNames are the names of the three generated Services. They derive from service.name, else the target's name.
 func (c *Canary) ServiceNames() (apex, primary, canary string) {

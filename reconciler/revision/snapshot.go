@@ -29,7 +29,7 @@ func (c Config) Key() string { return key(c.Kind, c.Name) }
 // Snapshot is one revision of a workload with all that is needed to run it again.
 type Snapshot struct {
 	Target Target `json:"target"`
-	// Template is the pod template as the API server stored it.
+	// Template is the pod template as the API server stored it; of a Service, where it leads to.
 	Template json.RawMessage `json:"template"`
 	// Configs are the referenced configs that are part of the revision, sorted by key. An optional one that did not exist is left out.
 	Configs []Config `json:"configs,omitempty"`
@@ -37,7 +37,7 @@ type Snapshot struct {
 	Absent []string `json:"absent,omitempty"`
 	// Replicas is what the workload asked for, 0 for a DaemonSet.
 	Replicas int32 `json:"replicas"`
-	// Workload is the rest of the workload's spec: selector, strategy, deadlines. It is no part of the revision's identity.
+	// Workload is the rest of the workload's spec: selector, strategy, deadlines; of a Service its type. It is no part of the revision's identity.
 	Workload json.RawMessage `json:"workload"`
 	// Labels are those of the workload itself; no part of the identity either.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -59,7 +59,7 @@ func (e *MissingConfigError) Error() string {
 // for a change.
 type Lookup func(ConfigRef) (*Content, error)
 
-// Take returns the snapshot of a Deployment or DaemonSet, and the contents that must be stored as copies before it. A nil lookup leaves all
+// Take returns the snapshot of a Deployment, DaemonSet or Service, and the contents that must be stored as copies before it. A nil lookup leaves all
 // configs out of the revision. It fails with a *MissingConfigError where a needed config does not exist, and with the lookup's error where
 // one could not be read.
 func Take(workload *unstructured.Unstructured, lookup Lookup) (Snapshot, []Content, error) {
@@ -67,7 +67,7 @@ func Take(workload *unstructured.Unstructured, lookup Lookup) (Snapshot, []Conte
 	if err != nil {
 		return Snapshot{}, nil, err
 	}
-	if lookup == nil || TrackingDisabled(workload.GetAnnotations()) {
+	if lookup == nil || s.Target.Kind == Service || TrackingDisabled(workload.GetAnnotations()) {
 		return s, nil, nil
 	}
 	contents, err := s.takeConfigs(lookup)
@@ -125,6 +125,9 @@ func fromWorkload(w *unstructured.Unstructured) (Snapshot, error) {
 	}
 	spec := object(w.Object, "spec")
 	rest := maps.Clone(spec)
+	if s.Target.Kind == Service {
+		rest = map[string]any{"type": spec["type"]}
+	}
 	for _, field := range []string{"template", "replicas", "paused"} {
 		delete(rest, field)
 	}
@@ -137,8 +140,15 @@ func fromWorkload(w *unstructured.Unstructured) (Snapshot, error) {
 	return s, nil
 }
 
-// TemplateOf returns the pod template of a workload as canonical JSON, without what merely scales a DaemonSet.
+// TemplateOf returns the pod template of a workload as canonical JSON, without what merely scales a DaemonSet; of a Service, where it leads to.
 func TemplateOf(w *unstructured.Unstructured) (json.RawMessage, error) {
+	if w.GetKind() == Service {
+		raw, err := canonicalValue(serviceTemplate(object(w.Object, "spec")))
+		if err != nil {
+			return nil, fmt.Errorf("Service %s: spec: %w", w.GetName(), err)
+		}
+		return raw, nil
+	}
 	t := object(object(w.Object, "spec"), "template")
 	if t == nil {
 		return nil, fmt.Errorf("%s %s has no spec.template", w.GetKind(), w.GetName())
