@@ -152,7 +152,7 @@ func (w *world) doTarget(p Plan) {
 	if t.Release && w.target.held {
 		w.target.held, w.dirty = false, true
 	}
-	if t.Replicas != nil && w.target.replicas != int(*t.Replicas) {
+	if t.Replicas != nil && w.copies == nil && w.target.replicas != int(*t.Replicas) {
 		w.target.replicas, w.dirty = int(*t.Replicas), true
 		w.logf("target: scaled to %d", *t.Replicas)
 	}

@@ -88,6 +88,12 @@ func describe(changes []Change) string {
 // before, so never of the first revision. A revision that takes the place of another one, as each further object of one apply makes it, says so.
 func (d *decision) tellChanges(live *Revision, overtaken string) {
 	changes := Changes(live, d.in.Promoted)
+	if d.podless() {
+		// It has no configs.
+		for i := range changes {
+			changes[i].Part = "spec"
+		}
+	}
 	message := fmt.Sprintf("New revision detected! %s revision %s", d.target(), live.Digest)
 	if overtaken != "" && overtaken != live.Digest {
 		message += " in place of " + overtaken
@@ -97,7 +103,8 @@ func (d *decision) tellChanges(live *Revision, overtaken string) {
 	}
 	d.normal("NewRevision", "%s", message)
 	for _, c := range changes {
-		if !c.Unseen {
+		// Nobody asks admission about a change of a Service.
+		if !c.Unseen || d.podless() {
 			continue
 		}
 		kind, name, isConfig := strings.Cut(c.Part, "/")

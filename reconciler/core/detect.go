@@ -110,6 +110,9 @@ func (d *decision) begin(live *Revision) {
 
 // primaryReadiness and canaryReadiness say in words what a side lacks.
 func (d *decision) primaryReadiness() string {
+	if p := d.in.Primary; d.podless() && p.Exists {
+		return endpoints(d.in.Canary.PrimaryName(), d.in.Services.PrimaryReady, p.Total > p.Updated)
+	}
 	text := readiness(d.in.Primary, d.in.Services.PrimaryReady)
 	if p := d.in.Primary; len(d.in.RotatedConfigs) > 0 && p.Exists && !p.RolledOut(100) {
 		text += fmt.Sprintf("; its pods are made anew for each content of %s, which nobody analyses: if they do not start, correct it there",
@@ -117,7 +120,14 @@ func (d *decision) primaryReadiness() string {
 	}
 	return text
 }
-func (d *decision) canaryReadiness() string { return readiness(d.in.Target, d.in.Services.CanaryReady) }
+
+func (d *decision) canaryReadiness() string {
+	if s := d.in.Services; d.podless() {
+		_, _, canary := d.in.Canary.ServiceNames()
+		return endpoints(canary, s.CanaryReady+s.CanaryOther, s.CanaryOther > 0)
+	}
+	return readiness(d.in.Target, d.in.Services.CanaryReady)
+}
 
 func readiness(w Workload, endpoints int32) string {
 	if !w.Exists {

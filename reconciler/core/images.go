@@ -41,7 +41,7 @@ func analysing(s v1beta1.Stage) bool {
 // costs a read of pods from the API server.
 func NeedsImages(c *v1beta1.Canary, primary Workload) (ofCanary, ofPrimary bool) {
 	ro := c.Status.Rollout
-	if ro == nil {
+	if ro == nil || c.TargetsService() {
 		return false, false
 	}
 	return !ro.ImagesRead && analysing(ro.Stage),

@@ -37,7 +37,7 @@ func initialise(d *decision) bool {
 		return true
 	}
 	d.ensureServices()
-	if s := d.in.Services; s.Apex != SidePrimary || s.ApexOther > 0 || s.ApexReady < s.PrimaryReady {
+	if s := d.in.Services; !d.podless() && (s.Apex != SidePrimary || s.ApexOther > 0 || s.ApexReady < s.PrimaryReady) {
 		d.wait("SwitchingService", "waiting for the apex Service to reach the primary's pods only")
 		d.stall(good)
 		return true

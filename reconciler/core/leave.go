@@ -26,7 +26,7 @@ func leave(d *decision) bool {
 		d.wait("Terminating", "waiting for users to be on the primary only")
 	case !d.targetServes():
 		d.wait("Terminating", "waiting for the target to serve, until then the primary does: %s; if this lasts, find out why the target's pods do not get ready",
-			readiness(d.in.Target, d.in.Target.Available))
+			d.targetReadiness())
 	case !d.apexReachesTarget():
 		d.wait("Terminating", "the target serves; waiting for the apex Service to reach it")
 	case !d.leftRoute():
@@ -101,12 +101,24 @@ func (d *decision) nothingServes() bool {
 func (d *decision) apexReachesTarget() bool {
 	d.plan.Services = &ServicesIntent{Apex: SideTarget}
 	s := d.in.Services
+	if d.podless() {
+		return d.targetLeadsAlike() || d.nothingServes()
+	}
 	return s.Apex == SideTarget && (s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100) || d.nothingServes())
+}
+
+func (d *decision) targetReadiness() string {
+	if d.podless() {
+		return "it does not lead where the last good revision does yet"
+	}
+	return readiness(d.in.Target, d.in.Target.Available)
 }
 
 // restoreTarget plans a target that serves the last good template with at least the primary's replicas.
 func (d *decision) restoreTarget() {
 	d.plan.Target = &TargetIntent{Release: true}
+	// Without its labels the endpoints of a Service would not be seen to follow.
+	d.plan.TrackTarget = d.podless()
 	if good := d.lastGood(); good != nil {
 		d.plan.Target.Restore = good.Digest
 	}
@@ -119,7 +131,7 @@ func (d *decision) restoreTarget() {
 // lastGood is the revision that is put back: the promoted one, or before the first promotion the one that users were taken to; nil when they never
 // left the target.
 func (d *decision) lastGood() *Revision {
-	if d.in.Promoted == nil && d.in.Services.Apex == SidePrimary {
+	if d.in.Promoted == nil && (d.in.Services.Apex == SidePrimary || d.podless() && d.in.Route.Exists) {
 		return d.in.Baseline
 	}
 	return d.in.Promoted
@@ -129,7 +141,10 @@ func (d *decision) lastGood() *Revision {
 func (d *decision) targetRestored() bool {
 	t := d.in.Target
 	good := d.lastGood()
-	return (good == nil || t.Template == good.Template) && !t.Held && t.Replicas > 0 && t.RolledOut(100)
+	if restored := good == nil || t.Template == good.Template; !restored || d.podless() {
+		return restored
+	}
+	return !t.Held && t.Replicas > 0 && t.RolledOut(100)
 }
 
 // leavePatience is how long a provider may take to accept the last route: one that is gone for good must not keep a Canary from being deleted.

@@ -65,7 +65,7 @@ func (d *decision) sound() bool {
 	if ro.Shelter == 0 || ro.PodHash == "" || s.PinnedHash != ro.PodHash || s.CanaryOther > 0 || d.fence {
 		return false
 	}
-	return d.in.Live == nil || d.in.Live.Digest == ro.Revision || d.rescuing() || d.in.Target.Held
+	return d.in.Live == nil || d.in.Live.Digest == ro.Revision || d.rescuing() || d.in.Target.Held || d.podless()
 }
 
 // takeBackSheltered takes users back to the primary's pods of the last good revision, and shelters them where these cannot take them.

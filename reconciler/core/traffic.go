@@ -140,6 +140,9 @@ func (d *decision) primaryServes(revision string) bool {
 
 // canaryServes tells whether the pods of the rollout's revision, and no others, are ready behind the canary Service.
 func (d *decision) canaryServes() bool {
+	if d.podless() {
+		return d.leadsToCanary()
+	}
 	t, s, percent := d.in.Target, d.in.Services, d.spec.Analysis.CanaryReadyPercent()
 	return t.RolledOut(percent) && !t.Held && t.Replicas > 0 && s.Ready && d.ro().PodHash != "" && s.PinnedHash == d.ro().PodHash &&
 		s.CanaryReady >= needed(t.Replicas, percent) && s.CanaryOther == 0

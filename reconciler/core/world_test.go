@@ -87,6 +87,8 @@ type world struct {
 	silent func(Check) bool
 	// scaler sizes target and primary; nil where nothing does.
 	scaler *autoscaler
+	// copies are the Services of a target that is one; nil where it is a workload.
+	copies *copies
 	// tag is the image that the pods of a side resolve the tag of the template to; nil has none.
 	tag func(primary bool) string
 	// brokenOnPrimary are revisions with which no pod of the primary gets ready.
@@ -238,6 +240,7 @@ func (w *world) observe() Observed {
 		in.Services.CanaryReady = 0
 		in.Services.CanaryOther = int32(w.ready(&w.target, ""))
 	}
+	w.observeCopies(&in)
 	if n := len(w.routes); n > 0 {
 		r := w.routes[n-1]
 		in.Route = Route{
@@ -280,6 +283,7 @@ func (w *world) step() {
 	w.autoscale()
 	w.run(&w.target, !w.target.held)
 	w.run(&w.primary, true)
+	w.moveCopies()
 	woken := !w.wakeAt.IsZero() && !w.now.Before(w.wakeAt)
 	answered := false
 	for _, at := range w.pending {
@@ -332,8 +336,9 @@ func (w *world) capacity(s split) {
 // check holds the promises against the world as it is.
 func (w *world) check() {
 	w.suffices()
+	w.checkCopies()
 	for _, s := range w.served() {
-		if w.strict {
+		if w.strict && w.copies == nil {
 			w.capacity(s)
 		}
 		weight := s.Canary

@@ -132,7 +132,9 @@ func keepAddresses(next, have *corev1.ServiceSpec) {
 }
 
 // LeadsByName tells whether a Service, or a template of one, leads to a name of the DNS: then it has no endpoints.
-func LeadsByName(spec map[string]any) bool { return spec["type"] == string(corev1.ServiceTypeExternalName) }
+func LeadsByName(spec map[string]any) bool {
+	return spec["type"] == string(corev1.ServiceTypeExternalName)
+}
 
 // LeadsNowhere tells whether the endpoints of a Service are for others to list: it has no selector, and a copy of it would have none.
 func LeadsNowhere(service *unstructured.Unstructured) bool {
