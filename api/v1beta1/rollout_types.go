@@ -5,7 +5,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // Stage is where a rollout stands, finer than the phase.
 type Stage string
 
-// Stages of a rollout, in the order of a good one. The last five end or restart one.
+// Stages of a rollout, in the order of a good one. Those from Fencing on end or restart one, or belong to one lifecycle.
 const (
 	// StageSettling: a change was noticed; further ones of the same apply are awaited.
 	StageSettling Stage = "Settling"
@@ -31,6 +31,10 @@ const (
 	StageConfirmingRescue Stage = "ConfirmingRescue"
 	// StageRescuing: a newer revision is analysed in the primary while the target's pods serve.
 	StageRescuing Stage = "Rescuing"
+	// StageTurning: users turn from the target, which is held, to the primary, because the target is to be the canary.
+	StageTurning Stage = "Turning"
+	// StageReturning: users turn from an ephemeral primary to the target.
+	StageReturning Stage = "Returning"
 	// StageLeaving: the application is given back because the Canary is being deleted.
 	StageLeaving Stage = "Leaving"
 )

@@ -125,6 +125,18 @@ type SluiceStatus struct {
 	//
 	// +optional
 	PromotedRevision string `json:"promotedRevision,omitempty"`
+	// TargetServes tells that users are on the target, as they are between the rollouts of an ephemeral primary. It is stored before they are moved.
+	//
+	// +optional
+	TargetServes bool `json:"targetServes,omitempty"`
+	// ServingHash is the label value of the target's pods that users were moved to last; empty while that is unknown.
+	//
+	// +optional
+	ServingHash string `json:"servingHash,omitempty"`
+	// RetainUntil is when an ephemeral primary goes that is kept as a way back; nil when none is kept.
+	//
+	// +optional
+	RetainUntil *metav1.MicroTime `json:"retainUntil,omitempty"`
 	// FailedRevision is the digest rolled back last; empty once a newer change is taken up. It is not tried again by itself.
 	//
 	// +optional

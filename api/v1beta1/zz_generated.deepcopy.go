@@ -1433,6 +1433,10 @@ func (in *SluiceStatus) DeepCopyInto(out *SluiceStatus) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.RetainUntil != nil {
+		in, out := &in.RetainUntil, &out.RetainUntil
+		*out = (*in).DeepCopy()
+	}
 	if in.Scaler != nil {
 		in, out := &in.Scaler, &out.Scaler
 		*out = new(ScalerStatus)

@@ -78,6 +78,10 @@ func (w *world) doSnapshots(p Plan) {
 }
 
 func (w *world) doPrimary(p Plan) {
+	if p.DropPrimary && w.primary.exists {
+		w.primary, w.dirty = workload{}, true
+		w.logf("primary: removed")
+	}
 	if p.Primary == nil {
 		return
 	}
@@ -87,6 +91,9 @@ func (w *world) doPrimary(p Plan) {
 	}
 	if !w.primary.exists {
 		w.primary = workload{exists: true, template: p.Primary.Revision, replicas: int(p.Primary.Replicas)}
+		if w.canary.Spec.Primary != nil {
+			w.logf("primary: %d pods of %s", p.Primary.Replicas, p.Primary.Revision)
+		}
 		w.dirty = true
 	}
 	if w.primary.template != p.Primary.Revision || (p.Primary.Enforce && w.primary.replicas != int(p.Primary.Replicas)) {
@@ -100,6 +107,12 @@ func (w *world) doPrimary(p Plan) {
 func (w *world) doServices(p Plan) {
 	if p.Services == nil {
 		return
+	}
+	if p.Services.Apex == SideTarget && w.apex != SideTarget && w.canary.Spec.Primary != nil && !w.leaving {
+		w.logf("apex Service: to the target")
+	}
+	if p.Services.Apex == SidePrimary && w.apex == SideTarget && w.canary.Spec.Primary != nil {
+		w.logf("apex Service: to the primary")
 	}
 	if p.Services.Apex != SideUnknown && w.apex != p.Services.Apex {
 		w.apex, w.dirty = p.Services.Apex, true
@@ -146,8 +159,14 @@ func (w *world) doRoute(p Plan) {
 
 func (w *world) doTarget(p Plan) {
 	t := p.Target
+	if p.TrackTarget {
+		w.guarded = p.Guard
+	}
 	if t == nil {
 		return
+	}
+	if t.Hold && !w.target.held {
+		w.target.held, w.dirty = true, true
 	}
 	if t.Release && w.target.held {
 		w.target.held, w.dirty = false, true

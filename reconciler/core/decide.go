@@ -182,6 +182,10 @@ func targetMissing(d *decision) bool {
 		"%s %s does not exist in namespace %s; it is picked up as soon as it is created", d.spec.TargetRef.Kind, d.spec.TargetRef.Name, d.in.Canary.Namespace)})
 	switch {
 	case d.in.Promoted != nil:
+		if d.home() {
+			// Nobody serves there any more, and what is created in its place may be another revision.
+			d.leaveHome()
+		}
 		d.serveFromPrimary()
 	case d.st.Phase == "":
 		d.setPhase(v1beta1.PhaseInitializing)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -13,7 +14,7 @@ import (
 
 // detect owns the situation between rollouts: the last good revision serves, and a change of the target starts a rollout.
 func detect(d *decision) bool {
-	d.serveFromPrimary()
+	d.serve()
 	d.plan.Finalizer, d.plan.TrackTarget = true, true
 	d.st.PromotedRevision, d.st.LastPromotedSpec = d.in.Promoted.Digest, d.in.Promoted.Digest
 	live := d.in.Live
@@ -22,13 +23,20 @@ func detect(d *decision) bool {
 		return true
 	}
 	d.observeLive()
+	if d.detectHome() {
+		return true
+	}
 	switch live.Digest {
 	case d.in.Promoted.Digest:
 		d.st.FailedRevision = ""
 		d.releaseIdle()
+		d.retain()
 		d.idle()
 	case d.st.FailedRevision:
-		d.releaseIdle()
+		d.retain()
+		if !d.home() {
+			d.releaseIdle()
+		}
 		d.wait("RolloutFailed", "revision %s failed and waits for a fix: %s", live.Digest, d.failure())
 	default:
 		d.begin(live)
@@ -55,19 +63,34 @@ func (d *decision) releaseIdle() {
 // idle is the ready state between rollouts, unless what serves has yet to follow.
 func (d *decision) idle() {
 	switch {
+	case d.home():
+		d.idleAtHome()
+		return
 	case !d.primaryServes(d.in.Promoted.Digest) && !d.rests():
 		d.wait("PrimaryNotReady", "waiting for the primary: %s", d.primaryReadiness())
 	case d.in.Traffic.Weighted && !d.routeShows():
 		d.reportRoute()
-	case d.st.Phase == v1beta1.PhaseFailed:
-		// The target was taken back to the promoted revision after a failure: all is well, though the last rollout was not.
-		d.setReady(metav1.ConditionTrue, "Reverted", "the target is back at the promoted revision "+d.in.Promoted.Digest)
 	default:
-		d.setReady(metav1.ConditionTrue, string(d.st.Phase), "the primary serves revision "+d.in.Promoted.Digest)
+		d.idleReady("the primary")
 	}
 	if d.in.Target.Replicas > 0 {
 		d.ready.Message += fmt.Sprintf("; %d replicas were set on the idle target, they serve nobody", d.in.Target.Replicas)
 	}
+}
+
+// idleReady tells that all is well.
+func (d *decision) idleReady(side string) {
+	if d.st.Phase == v1beta1.PhaseFailed {
+		// The target was taken back to the promoted revision after a failure: all is well, though the last rollout was not.
+		d.setReady(metav1.ConditionTrue, "Reverted", "the target is back at the promoted revision "+d.in.Promoted.Digest)
+		return
+	}
+	d.setReady(metav1.ConditionTrue, string(d.st.Phase), side+" serves revision "+d.in.Promoted.Digest)
+}
+
+// rolloutID names a rollout that begins now; no two of a Canary have the same.
+func rolloutID(what string, now time.Time) string {
+	return what + "-" + strconv.FormatInt(now.UnixMilli(), 36)
 }
 
 // begin starts a rollout of the live revision.
@@ -87,8 +110,9 @@ func (d *decision) begin(live *Revision) {
 	d.st.Rollout = &v1beta1.RolloutStatus{
 		Replicas:   replicas,
 		Fenced:     standing,
-		Afresh:     afresh,
-		ID:         live.Digest + "-" + strconv.FormatInt(d.in.Now.UnixMilli(), 36),
+		// Pods with users stay until the rollout replaces them.
+		Afresh:     afresh && !d.home(),
+		ID:         rolloutID(live.Digest, d.in.Now),
 		Revision:   live.Digest,
 		Stage:      v1beta1.StageSettling,
 		StageSince: d.now(),

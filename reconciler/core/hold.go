@@ -21,8 +21,15 @@ const admissionLag = 500 * time.Millisecond
 // Admission asks this of the Canary in its cache. A status that is a little old does no harm: between the start of a rollout and its first
 // user lie the settling of the change, the readiness of its pods, and admissionLag.
 func NeedsHold(c *v1beta1.Canary, now time.Time) bool {
+	if initialising(c) && c.Status.Rollout == nil {
+		return !c.Spec.Suspend && !stalled(c, now)
+	}
+	if c.Lifecycle() == v1beta1.LifecycleEphemeral || c.Status.TargetServes {
+		// Its pods have users, or had a moment ago, or are analysed.
+		return true
+	}
 	if c.Status.Rollout == nil {
-		return initialising(c) && !c.Spec.Suspend && !stalled(c, now)
+		return false
 	}
 	return NeedsFence(c)
 }
@@ -33,7 +40,7 @@ func NeedsHold(c *v1beta1.Canary, now time.Time) bool {
 //
 // Like NeedsHold it stands up to a status that is a little old.
 func NeedsFence(c *v1beta1.Canary) bool {
-	if c.Status.Rollout == nil {
+	if c.Status.Rollout == nil || c.Status.Rollout.Stage == v1beta1.StageTurning {
 		return false
 	}
 	switch c.Status.Rollout.Stage {
@@ -65,4 +72,13 @@ func initSince(c *v1beta1.Canary) time.Time {
 		return c.CreationTimestamp.Time
 	}
 	return c.Status.LastTransitionTime.Time
+}
+
+// NeedsPodHash tells whether a decision on a Canary looks at the hash label of the target's pods. Looking costs a read from the API server.
+func NeedsPodHash(c *v1beta1.Canary) bool {
+	ro := c.Status.Rollout
+	if ro == nil {
+		return c.Lifecycle() == v1beta1.LifecycleEphemeral && initialising(c) && c.Status.ServingHash == ""
+	}
+	return ro.PodHash == "" && (ro.Stage == v1beta1.StageScalingUp || ro.Stage == v1beta1.StageReturning)
 }

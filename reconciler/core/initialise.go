@@ -14,6 +14,9 @@ func initialise(d *decision) bool {
 	if !d.initialising() {
 		return false
 	}
+	if d.ephemeral() {
+		return d.adopt()
+	}
 	d.setPhase(v1beta1.PhaseInitializing)
 	d.plan.Finalizer, d.plan.TrackTarget = true, true
 	d.observeLive()
@@ -36,6 +39,7 @@ func initialise(d *decision) bool {
 		d.stall(good)
 		return true
 	}
+	d.st.TargetServes = false
 	d.ensureServices()
 	if s := d.in.Services; !d.podless() && (s.Apex != SidePrimary || s.ApexOther > 0 || s.ApexReady < s.PrimaryReady) {
 		d.wait("SwitchingService", "waiting for the apex Service to reach the primary's pods only")
@@ -96,7 +100,7 @@ func (d *decision) stall(good *Revision) {
 	}
 	d.releaseIdle()
 	live := d.in.Live
-	turned := d.in.Services.Apex == SidePrimary || d.plan.Services.Apex == SidePrimary
+	turned := !d.home() && d.in.Services.Apex == SidePrimary || d.plan.Services.Apex == SidePrimary
 	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest || turned {
 		return
 	}

@@ -21,6 +21,10 @@ func leave(d *decision) bool {
 		return true
 	}
 	d.beginLeaving()
+	if d.home() {
+		d.leaveFromHome()
+		return true
+	}
 	switch {
 	case !d.leftCanary():
 		d.wait("Terminating", "waiting for users to be on the primary only")

@@ -35,6 +35,11 @@ type Plan struct {
 	TrackTarget bool
 	// Primary is how the primary workload ought to be; nil leaves it alone.
 	Primary *PrimaryIntent
+	// Guard asks for the label by which admission denies changes of the target that it cannot hold; without it the label is taken off. It counts where
+	// TrackTarget is set.
+	Guard bool
+	// DropPrimary asks for the primary and its autoscaler to be removed: users are on the target.
+	DropPrimary bool
 	// Target is how the target ought to be; nil leaves it alone.
 	Target *TargetIntent
 	// Scalers is how the autoscalers of both ought to be; nil leaves them alone.
@@ -72,8 +77,8 @@ type PrimaryIntent struct {
 type TargetIntent struct {
 	// Replicas is the wanted number; nil leaves it.
 	Replicas *int32
-	// Release takes Sluice's hold off.
-	Release bool
+	// Release takes Sluice's hold off, Hold puts it on; never both.
+	Release, Hold bool
 	// Restore is the revision whose template is put back; empty leaves the template.
 	Restore string
 }
@@ -101,8 +106,12 @@ const (
 
 // ServicesIntent is how the Services ought to be.
 type ServicesIntent struct {
-	// Apex is the side that the apex Service selects; SideUnknown leaves an existing one alone.
-	Apex Side
+	// Apex is the side that the apex Service selects; SideUnknown leaves an existing one alone. ApexPin is the pod hash that it selects additionally;
+	// empty unpins it.
+	Apex    Side
+	ApexPin string
+	// Both asks for the primary and the canary Service although the apex Service selects the target; without it they are left alone then.
+	Both bool
 	// Pin is the pod hash that the canary Service selects additionally; empty unpins it.
 	Pin string
 }

@@ -60,7 +60,14 @@ func fence(d *decision) bool {
 		// The canary has no pods yet, so there is nothing to take traffic from.
 		d.supersede(live)
 		return true
-	case v1beta1.StageFencing, v1beta1.StageRollingBack, v1beta1.StagePromoting, v1beta1.StageFinalising,
+	case v1beta1.StageTurning:
+		// Nor has it any here, unless the promoted revision is on its way to or from the primary.
+		if !trip(ro) && d.in.Promoted.Digest == ro.Revision {
+			return false
+		}
+		d.supersede(live)
+		return true
+	case v1beta1.StageFencing, v1beta1.StageRollingBack, v1beta1.StageReturning, v1beta1.StagePromoting, v1beta1.StageFinalising,
 		v1beta1.StageConfirmingRescue, v1beta1.StageRescuing:
 		// These end by themselves, without letting the newer revision near users.
 		return false
@@ -112,6 +119,11 @@ func (d *decision) supersede(live *Revision) {
 	}
 	d.normal("Reverted", "%s is back at the promoted revision %s; the rollout of %s is over", d.target(), live.Digest, old)
 	d.setPhase(v1beta1.PhaseSucceeded)
+	if d.home() || d.ro().Stage == v1beta1.StageTurning {
+		// The target still runs what it is back at.
+		d.end(v1beta1.PhaseSucceeded)
+		return
+	}
 	d.rollout(v1beta1.StageRollingBack, "the target is back at the promoted revision")
 	d.keepInForce()
 	d.again(0)

@@ -73,7 +73,7 @@ func (d *decision) floor() int32 {
 func (d *decision) raiseFloor() {
 	s := d.st.Scaler
 	switch {
-	case d.initialising():
+	case d.initialising() && !d.ephemeral() || d.turning():
 		s.Floor, s.FloorUntil = max(s.Floor, d.in.Target.Replicas, 1), nil
 	case d.quiet():
 		d.lowerFloor()
@@ -86,9 +86,14 @@ func (d *decision) raiseFloor() {
 		s.Floor, s.FloorUntil = max(s.Floor, 1), nil
 	}
 	s.Returning = s.Returning && d.homeward()
-	if ro := d.ro(); ro == nil || ro.Stage != v1beta1.StageAnalysing {
+	if ro := d.ro(); ro == nil || ro.Stage != v1beta1.StageAnalysing && ro.Stage != v1beta1.StageReturning {
 		s.ShortSince, s.StepNeeds = nil, 0
 	}
+}
+
+// turning tells that users are about to come to the primary from the target.
+func (d *decision) turning() bool {
+	return d.ro() != nil && d.ro().Stage == v1beta1.StageTurning
 }
 
 // quiet tells that no rollout needs the primary yet, or any more.
@@ -139,6 +144,8 @@ func (d *decision) targetScaler() ScalerMode {
 	}
 	ro := d.ro()
 	switch {
+	case d.home():
+		return ScalerAwake
 	case d.initialising():
 		return ScalerAsIs
 	case ro == nil:
@@ -148,7 +155,8 @@ func (d *decision) targetScaler() ScalerMode {
 	case v1beta1.StageSettling, v1beta1.StageConfirming:
 		return ScalerAsleep
 	case v1beta1.StageScalingUp, v1beta1.StagePreparing, v1beta1.StageAnalysing, v1beta1.StageConfirmingPromotion, v1beta1.StagePromoting,
-		v1beta1.StageConfirmingRescue, v1beta1.StageRescuing, v1beta1.StageLeaving:
+		v1beta1.StageConfirmingRescue, v1beta1.StageRescuing, v1beta1.StageLeaving,
+		v1beta1.StageReturning:
 		return ScalerAwake
 	}
 	if d.in.Target.Replicas == 0 {

@@ -84,6 +84,9 @@ func (d *decision) put(weight int32, matched bool, mirror int32) {
 	}
 	if d.in.Traffic.Weighted {
 		d.plan.Route = &RouteIntent{Split: after, KeepFence: d.fence, Version: d.in.Route.Version}
+		if d.home() {
+			d.plan.Route.Split, d.plan.Route.ViaApex = onPrimary(), true
+		}
 	}
 }
 

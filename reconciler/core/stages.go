@@ -25,6 +25,8 @@ var stages = map[v1beta1.Stage]func(*decision) v1beta1.Stage{
 	v1beta1.StageRollingBack:         rollBack,
 	v1beta1.StageConfirmingRescue:    confirmRescue,
 	v1beta1.StageRescuing:            rescue,
+	v1beta1.StageTurning:             turn,
+	v1beta1.StageReturning:           comeHome,
 }
 
 // advance owns the situation of a running rollout: its stage decides, and the stages that follow at once.
@@ -48,7 +50,7 @@ func advance(d *decision) bool {
 			d.rollout(d.fail(why), why)
 			continue
 		}
-		next := run(d)
+		next := d.bound(run(d))
 		if next == stage || d.ro() == nil {
 			return true
 		}
@@ -80,7 +82,9 @@ func settle(d *decision) v1beta1.Stage {
 	d.setPhase(v1beta1.PhaseProgressing)
 	d.plan.Store = d.in.Live != nil && !d.in.Stored[d.ro().Revision]
 	// The target has no users, so a hold has done its work; kubectl's rollout verbs refuse a paused Deployment.
-	d.releaseIdle()
+	if !d.home() {
+		d.releaseIdle()
+	}
 	d.wait("Settling", "revision %s was detected; waiting for further changes of the same apply", d.ro().Revision)
 	if !d.passed(d.ro().StageSince.Add(settleTime)) || !d.in.Stored[d.ro().Revision] || !d.startedAfresh() {
 		return v1beta1.StageSettling

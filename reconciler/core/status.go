@@ -47,6 +47,7 @@ func (d *decision) finish() {
 	if d.ready.Type != "" {
 		d.st.SetCondition(d.ready, metav1.NewTime(d.in.Now))
 	}
+	d.plan.Guard = d.home() || d.ephemeral() && d.in.Promoted != nil
 	d.plan.Checks = append(d.plan.Checks, d.aside...)
 	d.deliver()
 	d.st.ObservedGeneration = d.in.Canary.Generation

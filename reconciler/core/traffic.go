@@ -27,6 +27,12 @@ func (d *decision) converged() bool {
 // routeShows tells whether the provider has accepted a route with the split in force.
 func (d *decision) routeShows() bool {
 	r := d.in.Route
+	if r.ViaApex != d.home() {
+		return false
+	}
+	if d.home() {
+		return r.Exists && r.Accepted && r.Problem == ""
+	}
 	return r.Exists && r.Accepted && r.Problem == "" && r.Split == d.split()
 }
 
@@ -92,10 +98,22 @@ func (d *decision) ensureServices() {
 	if d.ro() != nil {
 		s.Pin = d.ro().PodHash
 	}
+	if d.home() {
+		s.Apex, s.ApexPin, s.Both = SideTarget, d.apexPin(), true
+	}
 	d.plan.Services = s
 }
 
-// serveFromPrimary plans what serves users between rollouts: the last good revision as primary, all traffic on it.
+// serve plans what serves users between rollouts, on the side where they are.
+func (d *decision) serve() {
+	if d.home() {
+		d.serveAtHome()
+		return
+	}
+	d.serveFromPrimary()
+}
+
+// serveFromPrimary plans the last good revision as primary, all traffic on it.
 func (d *decision) serveFromPrimary() {
 	d.ensurePrimary(d.in.Promoted)
 	d.ensureServices()
@@ -104,11 +122,12 @@ func (d *decision) serveFromPrimary() {
 
 // keepInForce plans what is in force already, so that drift is repaired.
 func (d *decision) keepInForce() {
-	if !d.promoting() {
+	if !d.promoting() && !d.home() {
 		d.ensurePrimary(d.in.Promoted)
 	}
 	d.ensureServices()
 	d.keepSplit()
+	d.holdAtHome()
 }
 
 // promoting tells whether the primary is being given, or has been given, the rollout's revision.

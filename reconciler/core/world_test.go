@@ -56,6 +56,8 @@ type world struct {
 	// apex and pin are the Services' selectors.
 	apex Side
 	pin  string
+	// guarded tells that admission denies changes of the target that it cannot hold.
+	guarded bool
 	// routes are all splits ever written; the last is the object, older ones are still served for a while.
 	routes   []split
 	stored   map[string]bool
@@ -127,6 +129,10 @@ func (w *world) logf(format string, args ...any) {
 // push is a user's change of the target's template.
 func (w *world) push(template string) {
 	if w.target.template == template || !w.target.exists {
+		return
+	}
+	if w.guarded && !w.webhook {
+		w.logf("admission: away, so the guarded target stays as it is")
 		return
 	}
 	w.logf("user: pushes %s", template)
@@ -206,8 +212,7 @@ func (w *world) observe() Observed {
 		in.Live.Admitted = w.stamps
 		in.Target.Template = w.target.template
 		// It costs a read, so it is asked for in the one stage that needs it.
-		ro := w.canary.Status.Rollout
-		if len(w.target.pods) > 0 && !w.target.held && ro != nil && ro.Stage == v1beta1.StageScalingUp {
+		if len(w.target.pods) > 0 && !w.target.held && NeedsPodHash(w.canary) {
 			in.LivePodHash = w.target.template
 		}
 	}
@@ -337,6 +342,7 @@ func (w *world) capacity(s split) {
 func (w *world) check() {
 	w.suffices()
 	w.checkCopies()
+	w.checkHome()
 	for _, s := range w.served() {
 		if w.strict && w.copies == nil {
 			w.capacity(s)
@@ -359,7 +365,7 @@ func (w *world) check() {
 			}
 		}
 	}
-	if st := w.canary.Status; st.Phase == v1beta1.PhaseSucceeded && st.PromotedRevision != "" && w.primary.exists && st.Rollout == nil && w.primary.template != w.promoted {
+	if st := w.canary.Status; st.Phase == v1beta1.PhaseSucceeded && st.PromotedRevision != "" && w.primary.exists && !st.TargetServes && st.Rollout == nil && w.primary.template != w.promoted {
 		w.violate("P2: the primary runs %s, promoted was %s", w.primary.template, w.promoted)
 	}
 }

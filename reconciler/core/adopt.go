@@ -1,0 +1,80 @@
+package core
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// adopt takes an application up whose primary is ephemeral. Nothing moves: users stay on the target, or, in a cluster that was restored in the middle of a
+// rollout, on the primary. What serves is stored and marked as the last good revision.
+func (d *decision) adopt() bool {
+	d.setPhase(v1beta1.PhaseInitializing)
+	d.plan.Finalizer, d.plan.TrackTarget = true, true
+	d.observeLive()
+	good := d.firstGood()
+	if good == nil {
+		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
+		return true
+	}
+	if good == d.in.Live {
+		// From here on this revision is the good one, whatever the target becomes meanwhile.
+		d.plan.Store, d.plan.MarkBaseline = true, good.Digest
+		d.wait("Snapshotting", "storing the revision %s that serves now", good.Digest)
+		return true
+	}
+	d.st.TargetServes = !d.in.Primary.Exists || d.in.Services.Apex != SidePrimary
+	if d.in.LivePodHash != "" && d.in.Live != nil && d.in.Live.Digest == good.Digest {
+		d.st.ServingHash = d.in.LivePodHash
+	}
+	if !d.home() {
+		d.ensurePrimary(good)
+	}
+	d.ensureServices()
+	d.putInForce(0)
+	d.holdAtHome()
+	if d.home() && !d.homeSettled() {
+		d.reportRoute()
+		d.stall(good)
+		return true
+	}
+	d.plan.MarkPromoted = good.Digest
+	if d.in.Promoted == nil || d.in.Promoted.Digest != good.Digest {
+		d.wait("Finalising", "recording revision %s as the last good one", good.Digest)
+		return true
+	}
+	d.st.PromotedRevision, d.st.LastPromotedSpec = good.Digest, good.Digest
+	d.setPhase(v1beta1.PhaseInitialized)
+	d.normal("Initialized", "Initialization done! %s", d.in.Canary.Name+"."+d.in.Canary.Namespace)
+	d.setReady(metav1.ConditionTrue, "Initialized", "revision "+good.Digest+" serves")
+	// A change that arrived meanwhile is looked for at once.
+	d.again(0)
+	return true
+}
+
+// leaveFromHome gives the application back while users are on the target: what is held there goes, what runs stays. It tells whether that is done.
+func (d *decision) leaveFromHome() {
+	t, good := d.in.Target, d.lastGood()
+	d.ensureServices()
+	d.plan.Target = &TargetIntent{Release: true}
+	restored := !t.Held
+	if good != nil {
+		d.plan.Target.Restore = good.Digest
+		restored = restored && t.Template == good.Template
+	}
+	switch {
+	case !restored || t.Replicas > 0 && !t.RolledOut(100) && !d.unanswered():
+		d.wait("Terminating", "waiting for the target, which serves, to be at its last good revision: %s", readiness(t, d.in.Services.ApexOther))
+	case !d.onlyApex():
+		d.wait("Terminating", "the target serves behind the apex Service; waiting for the last requests by the old way")
+	default:
+		d.plan.GiveBack = true
+	}
+}
+
+// onlyApex tells whether users reach the target by the apex Service, whatever its pods are, and by nothing else any more.
+func (d *decision) onlyApex() bool {
+	d.plan.Services = &ServicesIntent{Apex: SideTarget}
+	s := d.in.Services
+	return d.leftRoute() && s.Apex == SideTarget && s.ApexReady == 0
+}

@@ -1,0 +1,147 @@
+package core
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
+
+// This file takes users from the target to the primary, so that the target can become the canary. The target is held meanwhile: what runs there is the
+// promoted revision, what is stored there is the one to be analysed.
+
+// turn gives the primary the promoted revision and the capacity of the target, then turns users to it, and lets the rollout go on once nobody can reach the
+// target any more.
+func turn(d *decision) v1beta1.Stage {
+	const here = v1beta1.StageTurning
+	ro := d.ro()
+	good := d.in.Promoted.Digest
+	back := !trip(ro) && d.wayBack(ro.Revision)
+	if back {
+		good = ro.Revision
+	}
+	d.growPrimary(good)
+	if d.home() {
+		if why, failed := d.mayTurn(good); failed {
+			return d.failAtHome(why)
+		}
+		if d.home() {
+			return here
+		}
+	}
+	s := d.in.Services
+	seen := s.Apex == SidePrimary && s.ApexOther == 0 && s.ApexReady >= s.PrimaryReady && (!d.in.Traffic.Weighted || d.routeShows())
+	if !d.turnDrained(seen) {
+		d.wait("Turning", "users turn from the target to the primary, waiting for the apex Service and the route to follow")
+		return here
+	}
+	switch {
+	case trip(ro):
+		return d.arriveAway()
+	case ro.Revision == d.in.Promoted.Digest:
+		return d.arrivedBack()
+	case back:
+		return d.arriveBack()
+	}
+	return v1beta1.StageScalingUp
+}
+
+// growPrimary plans a primary of a revision that is as large as the target.
+func (d *decision) growPrimary(digest string) {
+	if !d.in.Stored[digest] {
+		// Without its snapshot the primary is left as it is.
+		d.plan.Primary = nil
+		return
+	}
+	p := &PrimaryIntent{Revision: digest, Replicas: d.primaryReplicas(d.in.Promoted)}
+	if d.spec.AutoscalerRef == nil && d.home() && d.in.Target.Replicas > d.in.Primary.Replicas {
+		p.Replicas, p.Enforce = d.in.Target.Replicas, true
+	}
+	d.plan.Primary = p
+	if s := d.st.Scaler; d.scaled() && d.home() && s != nil {
+		s.Floor, s.FloorUntil = max(s.Floor, d.in.Target.Replicas, 1), nil
+	}
+}
+
+// mayTurn turns users to the primary once it serves a revision with the capacity of the target. Where nobody serves at home there is nothing to wait for:
+// what waits may be the fix. It tells whether the primary has missed its deadline.
+func (d *decision) mayTurn(digest string) (why string, failed bool) {
+	ro, s := d.ro(), d.in.Services
+	ready := d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)
+	deserted := s.Apex == SideTarget && s.ApexOther+s.ApexReady == 0
+	switch {
+	case ready:
+	case !deserted:
+		ro.PrimaryUnreadySince = nil
+	case ro.PrimaryUnreadySince == nil:
+		ro.PrimaryUnreadySince = d.later(0)
+	}
+	if !ready && deserted && d.passed(ro.PrimaryUnreadySince.Add(primaryPatience)) {
+		d.warn("TargetUnhealthy", "Neither %s nor its primary has a ready pod (%s); revision %s goes on all the same, it may be the fix",
+			d.target(), d.primaryReadiness(), ro.Revision)
+		ready = true
+	}
+	if d.overdue(ready) {
+		return fmt.Sprintf("the primary, which is to serve meanwhile, did not become ready within %s: %s", d.in.Canary.ProgressDeadline(), d.primaryReadiness()), true
+	}
+	if !ready {
+		d.wait("PrimaryNotReady", "users stay on the target until the primary can take them: %s", d.primaryReadiness())
+		return "", false
+	}
+	d.leaveHome()
+	d.normal("Turning", "Turning users of %s to primary %s", d.target(), d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)
+	return "", false
+}
+
+// leaveHome turns users to the primary.
+func (d *decision) leaveHome() {
+	d.st.TargetServes, d.st.RetainUntil = false, nil
+	if ro := d.ro(); ro != nil {
+		ro.ConvergedAt = nil
+	}
+	d.ensureServices()
+	d.putInForce(0)
+}
+
+// failAtHome ends a rollout for which no primary could be made. Users are where they were; the target stays held until it is changed again.
+func (d *decision) failAtHome(why string) v1beta1.Stage {
+	if trip(d.ro()) {
+		// Nothing is judged; it goes on as soon as the primary can be made.
+		d.wait("PrimaryNotReady", "%s", why)
+		return v1beta1.StageTurning
+	}
+	d.st.FailedRevision = d.ro().Revision
+	d.warn("Failed", "Canary failed! %s.%s %s", d.in.Canary.Name, d.in.Canary.Namespace, why)
+	d.plan.Primary = nil
+	d.end(v1beta1.PhaseFailed)
+	d.wait("RolloutFailed", "revision %s failed: %s", d.st.FailedRevision, why)
+	return ""
+}
+
+// arriveAway ends a trip away from home: the target goes to zero where the primary serves for good.
+func (d *decision) arriveAway() v1beta1.Stage {
+	if !d.ephemeral() && !d.scaledToZero() {
+		d.wait("ScalingDown", "the primary serves; scaling the target to zero")
+		return v1beta1.StageTurning
+	}
+	return d.endTrip()
+}
+
+// arriveBack ends a rollout to a revision that the primary was kept for: it is the last good one again. The target follows at its own pace.
+func (d *decision) arriveBack() v1beta1.Stage {
+	ro := d.ro()
+	d.plan.MarkPromoted = ro.Revision
+	d.wait("Finalising", "recording revision %s as the last good one", ro.Revision)
+	return v1beta1.StageTurning
+}
+
+// arrivedBack ends it once the mark is seen: then the primary is not a way back any more but what serves.
+func (d *decision) arrivedBack() v1beta1.Stage {
+	ro := d.ro()
+	d.st.PromotedRevision, d.st.LastPromotedSpec = ro.Revision, ro.Revision
+	d.normal("Promoted", "Users of %s are back on revision %s", d.target(), ro.Revision)
+	d.end(v1beta1.PhaseSucceeded)
+	d.setReady(metav1.ConditionTrue, string(v1beta1.PhaseSucceeded), "the primary serves revision "+ro.Revision)
+	return ""
+}
