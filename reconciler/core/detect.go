@@ -108,8 +108,8 @@ func (d *decision) begin(live *Revision) {
 		}
 	}
 	d.st.Rollout = &v1beta1.RolloutStatus{
-		Replicas:   replicas,
-		Fenced:     standing,
+		Replicas: replicas,
+		Fenced:   standing,
 		// Pods with users stay until the rollout replaces them.
 		Afresh:     afresh && !d.home(),
 		ID:         rolloutID(live.Digest, d.in.Now),

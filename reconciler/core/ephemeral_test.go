@@ -195,12 +195,18 @@ func TestEphemeralStrategies(t *testing.T) {
 // TestEphemeralLeaving gives the application back from home and from the middle of a rollout.
 func TestEphemeralLeaving(t *testing.T) {
 	for name, reach := range map[string]func(w *world) bool{
-		"home":      func(*world) bool { return true },
-		"held":      func(w *world) bool { return w.target.held },
-		"turning":   func(w *world) bool { ro := w.canary.Status.Rollout; return ro != nil && ro.Stage == v1beta1.StageTurning },
+		"home": func(*world) bool { return true },
+		"held": func(w *world) bool { return w.target.held },
+		"turning": func(w *world) bool {
+			ro := w.canary.Status.Rollout
+			return ro != nil && ro.Stage == v1beta1.StageTurning
+		},
 		"analysing": func(w *world) bool { return w.canary.Status.CanaryWeight == 50 },
-		"returning": func(w *world) bool { ro := w.canary.Status.Rollout; return ro != nil && ro.Stage == v1beta1.StageReturning && w.apex == SideTarget },
-		"retained":  func(w *world) bool { return w.phase(v1beta1.PhaseSucceeded)() && w.primary.exists },
+		"returning": func(w *world) bool {
+			ro := w.canary.Status.Rollout
+			return ro != nil && ro.Stage == v1beta1.StageReturning && w.apex == SideTarget
+		},
+		"retained": func(w *world) bool { return w.phase(v1beta1.PhaseSucceeded)() && w.primary.exists },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(ephemeralOf(progressive()))

@@ -212,7 +212,7 @@ func restored() []mutant {
 		},
 		{
 			promise: "P4", name: "do not make a deleted primary again", file: "traffic.go",
-			text: "	if !d.promoting() {\n" +
+			text: "	if !d.promoting() && !d.home() {\n" +
 				"		d.ensurePrimary(d.in.Promoted)\n" +
 				"	}\n" +
 				"	d.ensureServices()",
