@@ -213,10 +213,8 @@ func TestHeldDaemonSetOnANewNode(t *testing.T) {
 	}
 	s.checks.set(true, "")
 	s.settled(v1beta1.PhaseSucceeded)
-	s.router.mu.Lock()
-	defer s.router.mu.Unlock()
-	if want := []int{0, 50, 0, 50, 100, 0}; !slices.Equal(s.router.weights, want) {
-		t.Errorf("weights %v, want %v", s.router.weights, want)
+	if got, want := s.router.written(), []int{0, 50, 0, 50, 100, 0}; !slices.Equal(got, want) {
+		t.Errorf("weights %v, want %v", got, want)
 	}
 }
 

@@ -5,6 +5,7 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,13 @@ func (r *fakeRouter) at(namespace string) (canary int, fenced bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.routes[namespace].Canary, r.routes[namespace].Fence != nil
+}
+
+// written returns the canary's share in each write, in order.
+func (r *fakeRouter) written() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.weights)
 }
 
 func (r *fakeRouter) GiveBack(_ context.Context, c *v1beta1.Canary) error {

@@ -129,9 +129,10 @@ func TestReplacedTargetIsFencedAndLabelledAgain(t *testing.T) {
 		st := s.canary().Status
 		return st.CanaryWeight == 50 && st.Rollout.PodHash != "" && st.Rollout.PodHash != first
 	})
-	s.router.mu.Lock()
-	defer s.router.mu.Unlock()
-	if want := []int{0, 50, 0, 50}; !slices.Equal(s.router.weights, want) {
-		t.Errorf("weights %v, want %v: the newer revision must not inherit the older one's traffic", s.router.weights, want)
+	// The status is stored before the route is written.
+	want := []int{0, 50, 0, 50}
+	s.until("the route was opened twice", func() bool { return len(s.router.written()) >= len(want) })
+	if got := s.router.written(); !slices.Equal(got, want) {
+		t.Errorf("weights %v, want %v: the newer revision must not inherit the older one's traffic", got, want)
 	}
 }

@@ -146,10 +146,8 @@ func TestPromotion(t *testing.T) {
 	if p := revision.Promoted(stored); len(stored) != 2 || marked != 1 || !strings.Contains(string(p.Template), "web:2") {
 		t.Errorf("%d snapshots, %d marked, promoted %+v; want 2 and the new one alone marked", len(stored), marked, p)
 	}
-	s.router.mu.Lock()
-	defer s.router.mu.Unlock()
-	if want := []int{0, 50, 100, 0}; !slices.Equal(s.router.weights, want) {
-		t.Errorf("weights %v, want %v", s.router.weights, want)
+	if got, want := s.router.written(), []int{0, 50, 100, 0}; !slices.Equal(got, want) {
+		t.Errorf("weights %v, want %v", got, want)
 	}
 }
 

@@ -195,6 +195,7 @@ func (w *World) holdContent(s *split) {
 	if w.asAsked {
 		return
 	}
+	analysedServes := false
 	for i := range w.target.pods {
 		p := &w.target.pods[i]
 		if !w.reached(p) || w.proven(p.content) {
@@ -205,14 +206,17 @@ func (w *World) holdContent(s *split) {
 			w.violate(promiseUsers, "users at weight %d are served by %s without a rollout", s.Canary, p.content.digest())
 			return
 		case p.content == analysed:
-			w.servedFirst(s)
-			return
+			analysedServes = true
 		case p.content.template != analysed.template:
 			w.servedByAnother(s, p.content)
 			return
 		case !w.excused(s):
 			w.servedByAnother(s, p.content)
+			return
 		}
+	}
+	if analysedServes {
+		w.servedFirst(s)
 	}
 }
 
