@@ -93,13 +93,14 @@ func functions(v Vars) template.FuncMap {
 	}
 }
 
-// wideVerb finds widths and precisions that are taken from an argument or have four digits and more.
-var wideVerb = regexp.MustCompile(`\*|[0-9]{4,}`)
+// wideVerb finds verbs whose width or precision is taken from an argument or has four digits and more. Outside of a verb both are plain text, as in the
+// regular expressions of many queries.
+var wideVerb = regexp.MustCompile(`%(?:[-+# 0-9.]|\[[^\]]*\])*(?:\*|[0-9]{4,})`)
 
 // narrowPrintf is printf without verbs that turn a short template into megabytes.
 func narrowPrintf(format string, args ...any) (string, error) {
 	if wideVerb.MatchString(format) {
-		return "", fmt.Errorf("printf format %q: widths of 1000 and more, numbers of four digits and * are not supported; write long text outside the format", format)
+		return "", fmt.Errorf("printf format %q: widths of 1000 and more and * are not supported in a verb; write long text outside the format", format)
 	}
 	return fmt.Sprintf(format, args...), nil
 }

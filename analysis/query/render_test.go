@@ -27,6 +27,7 @@ func TestRender(t *testing.T) {
 		},
 		"variable":            {`up{status="{{ variables.status }}"}`, `up{status="5.."}`},
 		"standard functions":  {`{{ printf "%s-%s" namespace name | printf "%q" }}`, `"test-podinfo"`},
+		"star outside a verb": {`{{ printf "a.*__%s_[0-9]+:9898 %[1]q" namespace }}`, `a.*__test_[0-9]+:9898 "test"`},
 		"condition":           {`{{ if eq namespace "test" }}a{{ else }}b{{ end }}`, `a`},
 		"index":               {`{{ index variables "direction" }}`, `inbound`},
 		"loop over variables": {`{{ range $k, $v := variables }}{{ $k }}={{ $v }},{{ end }}`, `direction=inbound,status=5..,`},
@@ -74,6 +75,10 @@ func TestRenderErrors(t *testing.T) {
 		"doubling templates":    {doubling + `{{ template "9" }}`, `nested templates are not supported`},
 		"wide verb":             {`{{ printf "%999999d" 1 }}`, `widths of 1000`},
 		"width by argument":     {`{{ printf "%*d" 999999 1 }}`, `widths of 1000`},
+		"width behind a flag":   {`{{ printf "%d*%-+099999d" 1 2 }}`, `widths of 1000`},
+		"width after an index":  {`{{ printf "%[1]99999d" 1 }}`, `widths of 1000`},
+		"width after no index":  {`{{ printf "%[x]99999d" 1 }}`, `widths of 1000`},
+		"precision by argument": {`{{ printf "%3.*f" 9999 1.0 }}`, `widths of 1000`},
 		"large template":        {strings.Repeat("x", 17<<10), `at most 16384`},
 		"large result":          {strings.Repeat(`{{ printf "%900d" 1 }}`, 100), `exceeds 65536 bytes`},
 	}

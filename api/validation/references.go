@@ -19,7 +19,7 @@ type Reference struct {
 	Name       string
 }
 
-// References lists what a Canary names, in the order of the spec.
+// References lists what a Canary names and others make, in the order of the spec.
 func References(c *v1beta1.Canary) []Reference {
 	local := func(field string, r *v1beta1.LocalObjectReference) Reference {
 		return Reference{field, r.APIVersion, r.Kind, c.Namespace, r.Name}
@@ -44,7 +44,12 @@ func References(c *v1beta1.Canary) []Reference {
 		refs = append(refs, ref)
 	}
 	for i, g := range s.Service.GatewayRefs {
-		refs = append(refs, parent(fmt.Sprintf("spec.service.gatewayRefs[%d]", i), c.Namespace, g))
+		ref := parent(fmt.Sprintf("spec.service.gatewayRefs[%d]", i), c.Namespace, g)
+		// With a mesh the parent is the Canary's own Service, which is made with the route.
+		if apex, _, _ := c.ServiceNames(); ref.APIVersion == "v1" && ref.Kind == "Service" && ref.Namespace == c.Namespace && ref.Name == apex {
+			continue
+		}
+		refs = append(refs, ref)
 	}
 	for i, m := range s.Analysis.Metrics {
 		if m.TemplateRef != nil {

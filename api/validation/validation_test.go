@@ -369,7 +369,7 @@ func TestMissingReferences(t *testing.T) {
 		routeRef: {apiVersion: apisix.apache.org/v2, kind: ApisixRoute, name: r},
 		upstreamRef: {apiVersion: gloo.solo.io/v1, kind: Upstream, name: u, namespace: gloo},
 		autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: h},
-		service: {gatewayRefs: [{name: g, namespace: edge}, {name: s, group: "", kind: Service}]},
+		service: {gatewayRefs: [{name: g, namespace: edge}, {name: s, group: "", kind: Service}, {name: good, group: core, kind: Service}]},
 		analysis: {
 			metrics: [{name: m, thresholdRange: {max: 1}, templateRef: {name: t}}, {name: request-duration, threshold: 1}],
 			alerts: [{name: a, providerRef: {name: p, namespace: chat}}]}}}`)

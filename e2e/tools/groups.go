@@ -88,6 +88,11 @@ var groups = []Group{
 		Binaries: []Binary{{"helm", "helm.sh/helm/v4/cmd/helm"}},
 	},
 	{
+		// What Sluice takes over from: the story about that runs it.
+		Name:     "flagger",
+		Binaries: []Binary{{"flagger", "github.com/fluxcd/flagger/cmd/flagger"}},
+	},
+	{
 		Name: "certmanager",
 		// A program of this module: cert-manager's own are no packages of its module.
 		Binaries: []Binary{{"certmanager", "github.com/sluice-dev/sluice/e2e/tools/certmanager"}},
