@@ -101,8 +101,12 @@ func (m *counts) moved(c *v1beta1.Canary, before *v1beta1.CanaryStatus, t core.T
 	if before.Phase != "" {
 		m.phases.WithLabelValues(string(before.Phase)).Observe(c.Status.LastTransitionTime.Sub(before.LastTransitionTime.Time).Seconds())
 	}
-	analysed := "completed"
-	if c.Spec.SkipAnalysis {
+	analysed, ro := "completed", before.Rollout
+	if ro != nil && ro.RestoredBy != "" {
+		// What an operator restores is no rollout.
+		return
+	}
+	if c.Spec.SkipAnalysis || ro != nil && ro.SkippedBy != "" {
 		analysed = "skipped"
 	}
 	labels := []string{m.named(c), c.Namespace, string(c.Spec.Analysis.Strategy(t.Weighted)), analysed}

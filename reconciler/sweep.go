@@ -52,6 +52,9 @@ func (w *world) outdated() []revision.Stored {
 	if ro := w.canary.Status.Rollout; ro != nil {
 		needed[ro.Revision] = true
 	}
+	if r := w.canary.Status.Restore; r != nil {
+		needed[r.Revision] = true
+	}
 	if w.observed.Live != nil {
 		needed[w.observed.Live.Digest] = true
 	}

@@ -19,6 +19,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="StepWeights",type=string,JSONPath=`.spec.analysis.stepWeights`,priority=1
 // +kubebuilder:printcolumn:name="MaxWeight",type=string,JSONPath=`.spec.analysis.maxWeight`,priority=1
 // +kubebuilder:printcolumn:name="LastTransitionTime",type=string,JSONPath=`.status.lastTransitionTime`
+// +kubebuilder:printcolumn:name="PausedBy",type=string,JSONPath=`.status.paused.by`,priority=1
+// +kubebuilder:printcolumn:name="LastVerb",type=string,JSONPath=`.status.verb.text`,priority=1
+// +kubebuilder:printcolumn:name="VerbOutcome",type=string,JSONPath=`.status.verb.outcome`,priority=1
 type Canary struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

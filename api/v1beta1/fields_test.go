@@ -72,6 +72,10 @@ func TestPrinterColumns(t *testing.T) {
 			col("StepWeights", "string", ".spec.analysis.stepWeights", 1),
 			col("MaxWeight", "string", ".spec.analysis.maxWeight", 1),
 			col("LastTransitionTime", "string", ".status.lastTransitionTime", 0),
+			// What follows is Sluice's, behind Flagger's.
+			col("PausedBy", "string", ".status.paused.by", 1),
+			col("LastVerb", "string", ".status.verb.text", 1),
+			col("VerbOutcome", "string", ".status.verb.outcome", 1),
 		},
 		"MetricTemplate": {col("Provider", "string", ".spec.provider.type", 0)},
 		"AlertProvider":  {col("Type", "string", ".spec.type", 0)},

@@ -125,6 +125,16 @@ type RolloutStatus struct {
 	PrimaryUnreadySince *metav1.MicroTime `json:"primaryUnreadySince,omitempty"`
 	// +optional
 	WithoutPrimary bool `json:"withoutPrimary,omitempty"`
+	// SkippedBy is the operator who has the analysis, or the rest of it, skipped; PromotedBy the one who has its gates passed over as well.
+	//
+	// +optional
+	SkippedBy string `json:"skippedBy,omitempty"`
+	// +optional
+	PromotedBy string `json:"promotedBy,omitempty"`
+	// RestoredBy is the operator who has the primary serve a stored revision again; the target plays no part in that.
+	//
+	// +optional
+	RestoredBy string `json:"restoredBy,omitempty"`
 	// Reason of the last transition, in words.
 	//
 	// +optional

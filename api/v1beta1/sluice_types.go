@@ -28,6 +28,10 @@ const (
 	AnnotationPurge = "sluice.dev/purge-history"
 	// AnnotationLeave on a Canary, with the value "true", asks Sluice to give the application back without deleting the Canary.
 	AnnotationLeave = "sluice.dev/leave"
+	// AnnotationVerb on a Canary asks Sluice to do something once; see Verb. Sluice takes it off when that is done.
+	AnnotationVerb = "sluice.dev/verb"
+	// AnnotationVerbStamp on a Canary says who set AnnotationVerb and that they may, as JSON; see VerbStamp. Admission writes it.
+	AnnotationVerbStamp = "sluice.dev/verb-admitted"
 	// AnnotationScalerPaused on a target's autoscaler tells that Sluice has paused it while the target is idle, and what its user had set there.
 	AnnotationScalerPaused = "sluice.dev/paused"
 	// LabelGuarded marks targets whose changes admission holds. Value "true".
@@ -157,6 +161,22 @@ type SluiceStatus struct {
 	//
 	// +optional
 	Rollout *RolloutStatus `json:"rollout,omitempty"`
+	// Verb is the last one of an operator.
+	//
+	// +optional
+	Verb *VerbStatus `json:"verb,omitempty"`
+	// Paused tells that an operator keeps the rollout, or the next one, where it is; absent otherwise.
+	//
+	// +optional
+	Paused *PausedStatus `json:"paused,omitempty"`
+	// SkipNextBy is who asked for the next rollout to be promoted without an analysis; empty when nobody did.
+	//
+	// +optional
+	SkipNextBy string `json:"skipNextBy,omitempty"`
+	// Restore is the revision that an operator asked for last, until a rollout of another one begins.
+	//
+	// +optional
+	Restore *RestoreStatus `json:"restore,omitempty"`
 	// Checks are the last results, newest first, one per check and step.
 	//
 	// +optional

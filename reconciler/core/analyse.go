@@ -41,6 +41,7 @@ func analyse(d *decision) v1beta1.Stage {
 	}
 	d.wait("Analysing", "%s of revision %s is being analysed", steps[ro.Step].label, ro.Revision)
 	d.waitForGate()
+	d.paused()
 	if !d.passed(ro.NextCheckAt.Time) {
 		return here
 	}
@@ -69,6 +70,10 @@ func (d *decision) stepInForce(s step) bool {
 // afterStep is what follows a good round of a step's checks.
 func (d *decision) afterStep(steps []step) v1beta1.Stage {
 	const here = v1beta1.StageAnalysing
+	if d.paused() {
+		d.judgedOn()
+		return here
+	}
 	switch next := int(d.ro().Step) + 1; {
 	case next < len(steps) && !steps[next].confirm:
 		if !d.mayIncrease(steps[next]) {
@@ -107,6 +112,9 @@ func confirmPromotion(d *decision) v1beta1.Stage {
 	}
 	if stage, held := d.needCanary(here); held {
 		return stage
+	}
+	if d.paused() {
+		return v1beta1.StageAnalysing
 	}
 	state := d.gate(v1beta1.HookConfirmPromotion)
 	switch state {

@@ -35,7 +35,7 @@ func (w *world) reconcile() {
 	for _, e := range plan.Events {
 		w.logf("%s", e.Message)
 	}
-	for _, act := range []func(Plan){w.doSnapshots, w.doScalers, w.doPrimary, w.doServices, w.doRoute, w.doTarget, w.doChecks} {
+	for _, act := range []func(Plan){w.doSnapshots, w.doScalers, w.doPrimary, w.doServices, w.doRoute, w.doTarget, w.doChecks, w.doVerb} {
 		if !w.write() {
 			return
 		}

@@ -39,6 +39,8 @@ var ladder = []rule{
 	{"take over", takeOver},
 	// Without the last good revision there is no way back, so nothing may move.
 	{"snapshot lost", snapshotLost},
+	// What an operator asks for is noted as an intent; those below carry it out.
+	{"verb", heed},
 	// A newer change must not reach users through the older one's open route, whatever stage that is in, suspended or not.
 	{"fence", fence},
 	// What is about to change must not reach users either; nothing moves on before it has changed.
@@ -229,9 +231,9 @@ func snapshotLost(d *decision) bool {
 }
 
 // suspended owns the situation of a suspended Canary: nothing starts and nothing advances, what is in force is kept. The way back to the
-// primary is never held up.
+// primary is never held up, nor is an operator who restores a revision.
 func suspended(d *decision) bool {
-	if !d.spec.Suspend || d.returning() {
+	if !d.spec.Suspend || d.returning() || d.restoring() {
 		return false
 	}
 	if d.initialising() {

@@ -37,6 +37,10 @@ func detect(d *decision) bool {
 		if !d.home() {
 			d.releaseIdle()
 		}
+		if why := d.restoredInstead(); why != "" {
+			d.wait("Restored", "revision %s is not rolled out: %s", live.Digest, why)
+			break
+		}
 		d.wait("RolloutFailed", "revision %s failed and waits for a fix: %s", live.Digest, d.failure())
 	default:
 		d.begin(live)
@@ -107,9 +111,11 @@ func (d *decision) begin(live *Revision) {
 			replicas = old.Replicas
 		}
 	}
+	skipped := d.skipOf(d.ro())
 	d.st.Rollout = &v1beta1.RolloutStatus{
-		Replicas: replicas,
-		Fenced:   standing,
+		SkippedBy: skipped,
+		Replicas:  replicas,
+		Fenced:    standing,
 		// Pods with users stay until the rollout replaces them.
 		Afresh:     afresh && !d.home(),
 		ID:         rolloutID(live.Digest, d.in.Now),
@@ -119,6 +125,9 @@ func (d *decision) begin(live *Revision) {
 		Reason:     "new revision detected",
 	}
 	d.st.FailedChecks, d.st.Iterations, d.st.FailedRevision, d.st.Checks = 0, 0, "", nil
+	if r := d.st.Restore; r != nil && r.Begun {
+		d.st.Restore = nil
+	}
 	d.st.AnalysedRevision = live.Digest
 	d.setPhase(v1beta1.PhaseProgressing)
 	d.tellChanges(live, overtaken)
@@ -130,6 +139,16 @@ func (d *decision) begin(live *Revision) {
 	// The snapshot is taken at once: from here on the change can be told from any later one.
 	d.plan.Store = !d.in.Stored[live.Digest]
 	d.again(settleTime)
+}
+
+// skipOf is who has the analysis of a rollout that begins skipped; empty when nobody does. Objects of one apply that overtake each other are one change.
+func (d *decision) skipOf(overtaken *v1beta1.RolloutStatus) string {
+	by := d.st.SkipNextBy
+	d.st.SkipNextBy = ""
+	if by == "" && overtaken != nil && overtaken.Stage == v1beta1.StageSettling && overtaken.PromotedBy == "" {
+		by = overtaken.SkippedBy
+	}
+	return by
 }
 
 // primaryReadiness and canaryReadiness say in words what a side lacks.

@@ -75,6 +75,11 @@ func (d *decision) followEdit() (v1beta1.Stage, bool) {
 		return "", false
 	}
 	if len(d.steps()) == 0 {
+		if d.paused() {
+			// What has no steps is not judged either.
+			ro.Course = before
+			return v1beta1.StageAnalysing, true
+		}
 		d.normal("AnalysisSkipped", "Analysis of %s is skipped from here on", d.target())
 		return v1beta1.StagePromoting, true
 	}

@@ -20,6 +20,9 @@ func (d *decision) mayIncrease(to step) bool {
 	if to.weight <= d.st.CanaryWeight || d.spec.Analysis.Strategy(d.in.Traffic.Weighted) != v1beta1.StrategyCanary {
 		return true
 	}
+	if d.paused() {
+		return false
+	}
 	due := ro.NextCheckAt
 	switch d.gate(gates) {
 	case gateOpen:
@@ -47,6 +50,14 @@ func (d *decision) waitForGate() {
 	if ro := d.ro(); ro.RefusedGate != "" {
 		d.wait("WaitingForTrafficIncrease", "revision %s stays at weight %d until its %s gates agree", ro.Revision, d.st.CanaryWeight, ro.RefusedGate)
 	}
+}
+
+// beginGate asks the confirm-rollout gates, unless an operator has them passed over.
+func (d *decision) beginGate() gateState {
+	if d.ro().PromotedBy != "" {
+		return gateOpen
+	}
+	return d.gate(v1beta1.HookConfirmRollout)
 }
 
 // rollbackSignalled asks the rollback hooks, once in an interval for as long as the rollout may still be called off, and tells why it is. Unlike all

@@ -52,6 +52,9 @@ type Observed struct {
 	// EventWebhook tells that the controller has an event webhook of its own, for Canaries without one.
 	EventWebhook bool
 
+	// Verb is what an operator asks for; nil without one.
+	Verb *VerbRequest
+
 	// Services is the state of the three Services and their ready endpoints.
 	Services Services
 	// Route is the state of the traffic provider's object.

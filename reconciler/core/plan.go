@@ -60,6 +60,9 @@ type Plan struct {
 	// Finalizer asks for the finalizer that makes deletion give the application back.
 	Finalizer bool
 
+	// ClearVerb asks for the verb of the Canary to be taken off: status says what has become of it.
+	ClearVerb bool
+
 	// RequeueAfter is when to decide again although nothing has changed; zero waits for a change.
 	RequeueAfter time.Duration
 }

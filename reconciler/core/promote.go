@@ -45,11 +45,17 @@ func (d *decision) givePrimary() {
 	ro := d.ro()
 	if d.st.Phase != v1beta1.PhasePromoting {
 		d.setPhase(v1beta1.PhasePromoting)
-		ro.Shelter = allUsers
-		d.normal("Promoting", "Copying %s template spec to %s", d.target(), d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)
+		if !d.restoring() {
+			ro.Shelter = allUsers
+		}
+		what := d.target() + " template spec"
+		if d.restoring() {
+			what = "stored revision " + ro.Revision
+		}
+		d.normal("Promoting", "Copying %s to %s", what, d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)
 	}
 	d.plan.Primary = &PrimaryIntent{Revision: ro.Revision, Replicas: d.primaryReplicas(d.in.Promoted)}
-	if d.spec.AutoscalerRef == nil && d.in.Target.Replicas > 0 {
+	if d.spec.AutoscalerRef == nil && d.in.Target.Replicas > 0 && !d.restoring() {
 		// The number that the user wrote for the target, or that it was scaled up to, is what the primary is to have.
 		d.plan.Primary.Replicas, d.plan.Primary.Enforce = d.in.Target.Replicas, true
 	}
@@ -79,6 +85,10 @@ func finalise(d *decision) v1beta1.Stage {
 		return here
 	}
 	d.st.PromotedRevision, d.st.LastPromotedSpec = ro.Revision, ro.Revision
+	if d.restoring() {
+		d.restored()
+		return ""
+	}
 	d.normal("Promoted", "Promotion completed! %s", d.target())
 	d.end(v1beta1.PhaseSucceeded)
 	d.setReady(metav1.ConditionTrue, string(v1beta1.PhaseSucceeded), "the primary serves revision "+ro.Revision)
@@ -98,6 +108,7 @@ func (d *decision) scaledToZero() bool {
 
 // end closes the rollout in a phase. What the target has become meanwhile is looked at next.
 func (d *decision) end(p v1beta1.CanaryPhase) {
+	d.st.Paused = nil
 	d.postRollout(p)
 	d.setPhase(p)
 	d.st.Rollout = nil

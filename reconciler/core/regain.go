@@ -10,6 +10,8 @@ func (d *decision) regain(here v1beta1.Stage) (v1beta1.Stage, bool) {
 	switch {
 	case d.in.Stored[ro.Revision]:
 		return "", false
+	case d.restoring():
+		return d.fail("the snapshot of revision " + ro.Revision + " was deleted"), true
 	case live == nil:
 		d.wait("SnapshotLost", "the snapshot of revision %s was deleted, and the target cannot be read yet", ro.Revision)
 		return here, true

@@ -45,7 +45,10 @@ func confirmRescue(d *decision) v1beta1.Stage {
 	if !d.passed(ro.StageSince.Add(settleTime)) || !d.in.Stored[ro.Revision] || d.st.CanaryWeight < allUsers || !d.drained() {
 		return here
 	}
-	switch d.gate(v1beta1.HookConfirmRollout) {
+	if d.paused() {
+		return here
+	}
+	switch d.beginGate() {
 	case gateOpen:
 		d.setPhase(v1beta1.PhaseProgressing)
 		ro.Step, d.st.Iterations = 0, 0
@@ -104,6 +107,9 @@ func rescue(d *decision) v1beta1.Stage {
 	}
 	steps := d.steps()
 	if len(steps) == 0 {
+		if d.paused() {
+			return here
+		}
 		d.normal("AnalysisSkipped", "Analysis of %s is skipped", d.target())
 		return v1beta1.StageFinalising
 	}
@@ -132,6 +138,10 @@ func (d *decision) rescueStep(steps []step) v1beta1.Stage {
 		return here
 	case failed:
 		return d.countFailure(here)
+	}
+	if d.paused() {
+		d.judgedOn()
+		return here
 	}
 	if int(ro.Step)+1 == len(steps) {
 		return d.confirmRescued()

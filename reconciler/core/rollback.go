@@ -8,7 +8,10 @@ import (
 func (d *decision) fail(why string) v1beta1.Stage {
 	ro := d.ro()
 	ro.Reason = cut(why, v1beta1.MaxRolloutReason)
-	d.st.FailedRevision = ro.Revision
+	if !d.restoring() {
+		// What an operator restores is no change of the target.
+		d.st.FailedRevision = ro.Revision
+	}
 	d.warn("RollingBack", "Rolling back %s.%s %s", d.in.Canary.Name, d.in.Canary.Namespace, why)
 	d.setPhase(v1beta1.PhaseFailed)
 	return v1beta1.StageRollingBack

@@ -111,7 +111,10 @@ func (d *decision) startedAfresh() bool {
 
 // confirm asks the confirm-rollout gates. The phase is Waiting while one refuses.
 func confirm(d *decision) v1beta1.Stage {
-	switch d.gate(v1beta1.HookConfirmRollout) {
+	if d.paused() {
+		return v1beta1.StageConfirming
+	}
+	switch d.beginGate() {
 	case gateOpen:
 		d.setPhase(v1beta1.PhaseProgressing)
 		d.normal("ScalingUp", "New revision detected! Scaling up %s", d.target())
@@ -152,6 +155,9 @@ func scaleUp(d *decision) v1beta1.Stage {
 		return v1beta1.StageScalingUp
 	}
 	if len(d.steps()) == 0 {
+		if d.paused() {
+			return v1beta1.StageScalingUp
+		}
 		d.normal("AnalysisSkipped", "Analysis of %s is skipped", d.target())
 		return v1beta1.StagePromoting
 	}
@@ -175,6 +181,9 @@ func (d *decision) startTarget() {
 // prepare runs the pre-rollout hooks while no user reaches the canary. A failed one counts like a failed check.
 func prepare(d *decision) v1beta1.Stage {
 	if len(d.steps()) == 0 {
+		if d.paused() {
+			return v1beta1.StagePreparing
+		}
 		// The analysis was switched off on the way: an explicit skip.
 		return v1beta1.StagePromoting
 	}
@@ -192,7 +201,7 @@ func prepare(d *decision) v1beta1.Stage {
 			return d.countFailure(v1beta1.StagePreparing)
 		}
 	}
-	if !d.mayIncrease(d.steps()[0]) {
+	if d.paused() || !d.mayIncrease(d.steps()[0]) {
 		return v1beta1.StagePreparing
 	}
 	for _, h := range d.hooks(v1beta1.HookPreRollout) {

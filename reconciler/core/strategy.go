@@ -89,6 +89,9 @@ var strategies = []strategy{
 
 // strategy returns the strategy of the Canary.
 func (d *decision) strategy() strategy {
+	if ro := d.ro(); ro != nil && ro.SkippedBy != "" {
+		return strategies[0]
+	}
 	for _, s := range strategies {
 		if s.applies(d.spec, d.in.Traffic) {
 			return s

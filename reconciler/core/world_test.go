@@ -95,6 +95,9 @@ type world struct {
 	tag func(primary bool) string
 	// brokenOnPrimary are revisions with which no pod of the primary gets ready.
 	brokenOnPrimary []string
+	// verb is what the annotation of the Canary asks for, and stays as long as nobody takes it off; owned tells that only its stamp can be.
+	verb  *VerbRequest
+	owned bool
 	// leaving asks Sluice to give the application back, given tells that it has.
 	leaving, given bool
 }
@@ -234,6 +237,7 @@ func (w *world) observe() Observed {
 		in.Baseline = revisionOf(w.baseline, 2)
 	}
 	w.observeScaler(&in)
+	in.Verb = w.verb
 	in.Services = Services{Ready: true, Apex: w.apex, PinnedHash: w.pin, PrimaryReady: int32(w.ready(&w.primary, ""))}
 	if w.apex == SidePrimary {
 		in.Services.ApexReady = in.Services.PrimaryReady

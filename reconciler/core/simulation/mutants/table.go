@@ -262,8 +262,8 @@ func changes() []mutant {
 		},
 		{
 			promise: "P5", name: "go on while suspended", file: "decide.go",
-			text:    "	if !d.spec.Suspend || d.returning() {",
-			instead: "	if d.spec != nil || d.returning() {",
+			text:    "	if !d.spec.Suspend || d.returning() || d.restoring() {",
+			instead: "	if d.spec != nil || d.returning() || d.restoring() {",
 		},
 		{
 			promise: "P5", name: "do not ask to be woken", file: "traffic.go",
