@@ -21,7 +21,8 @@ type adapter interface {
 	counts(*unstructured.Unstructured) core.Workload
 	// scale sets how many pods are wanted. A kind that cannot be told a number knows none and all.
 	scale(*unstructured.Unstructured, int32) error
-	// history is the kind of the objects, owned by the workload, in which its controller keeps the templates of its pods.
+	// history is the kind of the objects, owned by the workload, in which its controller keeps the templates of its pods; empty of a kind without pods
+	// of its own, which is pinned to the revision itself.
 	history() schema.GroupVersionKind
 	// hash returns the label value that the pods of a template carry, if the given object of the history is that of the target's template;
 	// else "".
@@ -39,6 +40,7 @@ type adapter interface {
 var adapters = map[string]adapter{
 	revision.Deployment: deployments{},
 	revision.DaemonSet:  daemonSets{},
+	revision.Service:    services{},
 }
 
 // adaptable are the names of these kinds, sorted.

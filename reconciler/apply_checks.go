@@ -68,7 +68,7 @@ func (r *Reconciler) request(c *v1beta1.Canary, ask core.Check) (check.Request, 
 		Metadata:       ask.Metadata,
 		IdempotencyKey: ask.Key,
 	}
-	if ro := c.Status.Rollout; ro != nil && !ask.OnPrimary {
+	if ro := c.Status.Rollout; ro != nil && !ask.OnPrimary && !c.TargetsService() {
 		req.PodTemplateHash = ro.PodHash
 	}
 	if ask.OnPrimary {

@@ -90,11 +90,12 @@ func (r *Reconciler) releaseTarget(ctx context.Context, w *world) error {
 	}
 	next := w.target.DeepCopy()
 	label(next, "")
-	if err := revision.Release(next); err != nil {
-		return err
+	if w.targetService == nil {
+		if err := revision.Release(next); err != nil {
+			return err
+		}
 	}
-	_, err := r.patch(ctx, w.target, next)
-	return err
+	return r.patchTarget(ctx, w, next)
 }
 
 // configsOf returns the configs that the target's template, or a stored one, references.

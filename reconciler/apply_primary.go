@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -17,7 +18,8 @@ import (
 
 // applyPrimary makes the primary run the revision that the plan names, from its stored snapshot.
 func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan) error {
-	if plan.Primary == nil {
+	if plan.Primary == nil || w.canary.TargetsService() {
+		// The primary of a Service is a Service.
 		return nil
 	}
 	s := revision.ByDigest(w.snapshots, plan.Primary.Revision)
@@ -89,15 +91,16 @@ func mergePrimary(existing, want *unstructured.Unstructured, intent *core.Primar
 
 // own sets the controlling owner reference, in place of one to the same Canary before it was restored from a backup.
 func own(o *unstructured.Unstructured, ref metav1.OwnerReference) {
-	refs := o.GetOwnerReferences()
-	for i := range refs {
-		if isCanary(refs[i]) {
-			refs[i] = ref
-			o.SetOwnerReferences(refs)
-			return
-		}
+	o.SetOwnerReferences(owned(o.GetOwnerReferences(), ref))
+}
+
+func owned(refs []metav1.OwnerReference, ref metav1.OwnerReference) []metav1.OwnerReference {
+	refs = slices.Clone(refs)
+	if i := slices.IndexFunc(refs, isCanary); i >= 0 {
+		refs[i] = ref
+		return refs
 	}
-	o.SetOwnerReferences(append(refs, ref))
+	return append(refs, ref)
 }
 
 func with(base, more map[string]string) map[string]string {

@@ -11,6 +11,9 @@ import (
 
 // applyServices brings the three Services to the plan.
 func (r *Reconciler) applyServices(ctx context.Context, w *world, plan core.Plan) error {
+	if w.canary.TargetsService() {
+		return r.applyCopies(ctx, w, plan)
+	}
 	intent := plan.Services
 	if intent == nil || w.label.Key == "" {
 		return nil

@@ -29,16 +29,12 @@ func (r *Reconciler) applyTarget(ctx context.Context, w *world, plan core.Plan) 
 			return err
 		}
 	}
-	if intent.Release {
+	if intent.Release && w.targetService == nil {
 		if err := revision.Release(next); err != nil {
 			return err
 		}
 	}
-	if _, err := r.patch(ctx, w.target, next); err != nil {
-		return err
-	}
-	w.target = next
-	return nil
+	return r.patchTarget(ctx, w, next)
 }
 
 // restored returns the digest of the template of a stored revision; "" when it is not stored.
@@ -54,6 +50,9 @@ func restoreTemplate(target *unstructured.Unstructured, snapshots []revision.Sto
 	s := revision.ByDigest(snapshots, digest)
 	if s == nil {
 		return fmt.Errorf("the snapshot of revision %s is not stored", digest)
+	}
+	if s.Target.Kind == revision.Service {
+		return restoreService(target, s)
 	}
 	template := map[string]any{}
 	if err := utiljson.Unmarshal(s.Template, &template); err != nil {

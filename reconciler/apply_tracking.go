@@ -35,10 +35,13 @@ func (r *Reconciler) applyTracking(ctx context.Context, w *world, plan core.Plan
 	}
 	next := w.target.DeepCopy()
 	label(next, v1beta1.TrackedTarget)
-	if _, err := r.patch(ctx, w.target, next); err != nil {
+	if w.targetService != nil {
+		// By this one Services, and with them their endpoints, are cached.
+		next.SetLabels(with(next.GetLabels(), map[string]string{v1beta1.LabelCanary: revision.LabelValue(w.canary.Name)}))
+	}
+	if err := r.patchTarget(ctx, w, next); err != nil {
 		return err
 	}
-	w.target = next
 	for _, o := range w.unlabelled {
 		next := o.DeepCopyObject().(client.Object)
 		label(next, v1beta1.TrackedConfig)

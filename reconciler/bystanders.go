@@ -18,7 +18,7 @@ import (
 // pointOutBystanders tells, once a Canary is initialised, which objects go on minding pods that serve nobody any more. Admission has warned of those that
 // were there by then. They are nothing that a rollout depends on, so they are not watched.
 func (r *Reconciler) pointOutBystanders(ctx context.Context, w *world, plan core.Plan) error {
-	if w.live == nil || plan.Status.Phase != v1beta1.PhaseInitialized || !hasEvent(plan, "Initialized") {
+	if w.live == nil || w.canary.TargetsService() || plan.Status.Phase != v1beta1.PhaseInitialized || !hasEvent(plan, "Initialized") {
 		return nil
 	}
 	found, err := findBystanders(ctx, r.Live, w.canary.Namespace)

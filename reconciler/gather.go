@@ -22,8 +22,10 @@ type world struct {
 
 	// kind reads and writes what the target is.
 	kind adapter
-	// target and primary are nil while they do not exist.
+	// target and primary are nil while they do not exist. There is no primary of a target that is a Service, but a copy: primaryService.
 	target, primary *unstructured.Unstructured
+	// targetService is the target where it is a Service; nil otherwise.
+	targetService *corev1.Service
 	// label tells target and primary apart; empty while it is unknown.
 	label revision.SelectorLabel
 	// snapshots are those of the target, in no order.

@@ -40,7 +40,7 @@ func (r *Reconciler) gatherSnapshots(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	if p := revision.Promoted(stored); p != nil && w.target == nil {
+	if p := revision.Promoted(stored); p != nil && w.target == nil && !w.canary.TargetsService() {
 		// The target is gone; what serves must go on serving, so the label comes from the last good revision.
 		w.label, err = revision.FindSelectorLabel(p.Workload, r.SelectorLabels)
 	}
@@ -153,7 +153,8 @@ func (r *Reconciler) gatherLive(ctx context.Context, w *world) error {
 // when its snapshot was taken; the same object at the same generation has the same template, whatever it looks like.
 func settle(live *revision.Snapshot, w *world) {
 	st := w.canary.Status
-	if st.TargetGeneration != live.Generation {
+	// Objects such as Services are of no generation, which says nothing.
+	if live.Generation == 0 || st.TargetGeneration != live.Generation {
 		return
 	}
 	if s := revision.ByDigest(w.snapshots, st.CurrentRevision); s != nil && s.UID == live.UID {

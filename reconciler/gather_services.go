@@ -25,6 +25,12 @@ func (r *Reconciler) gatherServices(ctx context.Context, w *world) error {
 			return err
 		}
 	}
+	if w.canary.TargetsService() {
+		// The apex Service is the target, which is no Service of the Canary's.
+		w.apex = nil
+		w.checkServiceOwners()
+		return r.gatherCopies(ctx, w)
+	}
 	w.checkServiceOwners()
 	o := &w.observed.Services
 	o.Apex = side(w.apex, w.label)
@@ -114,13 +120,7 @@ func (r *Reconciler) countEndpoints(ctx context.Context, w *world) error {
 		if err != nil {
 			return err
 		}
-		for pod, pinned := range pods {
-			if s.match(pod, pinned) {
-				*s.in++
-			} else {
-				*s.other++
-			}
-		}
+		*s.in, *s.other = split(pods, s.match)
 	}
 	return nil
 }

@@ -22,13 +22,17 @@ import (
 func (r *Reconciler) gatherWorkloads(ctx context.Context, w *world) error {
 	ref, ns := w.canary.Spec.TargetRef, w.canary.Namespace
 	kind, known := adapters[ref.Kind]
-	if !known {
-		w.problem(true, "TargetUnsupported", "spec.targetRef.kind: %s is not available in this version; use %s", ref.Kind, strings.Join(adaptable(), " or "))
+	if !known || w.canary.TargetsKnative() {
+		w.problem(true, "TargetUnsupported", "spec.targetRef.kind: %s %s is not available in this version; use %s",
+			ref.APIVersion, ref.Kind, strings.Join(adaptable(), " or "))
 		// Nothing is decided on it; what there is of Services is described as that of a Deployment.
 		w.kind = deployments{}
 		return nil
 	}
 	w.kind = kind
+	if w.canary.TargetsService() {
+		return r.gatherTargetService(ctx, w)
+	}
 	var err error
 	if w.target, err = find(ctx, r, client.ObjectKey{Namespace: ns, Name: ref.Name}, empty(kind)); err != nil {
 		return err
@@ -75,6 +79,9 @@ func (r *Reconciler) describeTarget(w *world) error {
 	if w.observed.Target.Template, err = snapshot.TemplateDigest(); err != nil {
 		return err
 	}
+	if w.canary.TargetsService() {
+		return nil
+	}
 	w.label, err = revision.FindSelectorLabel(snapshot.Workload, r.SelectorLabels)
 	if err != nil {
 		w.problem(true, "SelectorLabelMissing", "%s %s: %v", w.target.GetKind(), w.target.GetName(), err)
@@ -117,6 +124,10 @@ func isCanary(ref metav1.OwnerReference) bool {
 func (r *Reconciler) gatherPodHash(ctx context.Context, w *world) error {
 	ro := w.canary.Status.Rollout
 	if ro == nil || ro.Stage != v1beta1.StageScalingUp || ro.PodHash != "" || w.live == nil || !w.observed.Target.Current || w.observed.Target.Held {
+		return nil
+	}
+	if w.kind.history().Empty() {
+		w.observed.LivePodHash = w.observed.Live.Digest
 		return nil
 	}
 	var err error

@@ -96,6 +96,9 @@ func (s *stage) replicaSet(ctx context.Context, d *appsv1.Deployment) string {
 
 // endpoints brings a Service's EndpointSlice to the pods that it selects.
 func (s *stage) endpoints(ctx context.Context, svc *corev1.Service, pods map[string]labels.Set) {
+	if len(svc.Spec.Selector) == 0 {
+		return
+	}
 	want := &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Namespace: s.ns, Name: svc.Name + "-slice", Labels: maps.Clone(svc.Labels)},
 		AddressType: discoveryv1.AddressTypeIPv4,

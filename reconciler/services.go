@@ -22,7 +22,7 @@ import (
 // annotationSelector on a Service that was taken over holds the selector that its owner gave it, as JSON.
 const annotationSelector = "sluice.dev/original-selector"
 
-// labelPinned on the canary Service is the hash of the pods that it selects. Whoever lists the endpoints of a Service gives them its labels, so it
+// labelPinned on the canary Service is the hash of the pods that it selects; on a copy of a target that is a Service the revision that it leads to. Whoever lists the endpoints of a Service gives them its labels, so it
 // tells of each endpoint whether it was chosen by this hash.
 const labelPinned = "sluice.dev/pinned"
 
@@ -115,7 +115,9 @@ func (w *world) ownMetadata(r role, s *corev1.Service) {
 		keep(labels, s.Labels, u.Labels)
 		keep(annotations, s.Annotations, u.Annotations)
 	}
-	labels[w.label.Key] = revision.LabelValue(s.Name)
+	if w.label.Key != "" {
+		labels[w.label.Key] = revision.LabelValue(s.Name)
+	}
 	labels[v1beta1.LabelCanary] = revision.LabelValue(w.canary.Name)
 	s.Labels, s.Annotations = labels, annotations
 }

@@ -51,6 +51,8 @@ func (w *world) outdated() []revision.Stored {
 	needed := map[string]bool{w.canary.Status.CurrentRevision: true, w.canary.Status.PromotedRevision: true}
 	if ro := w.canary.Status.Rollout; ro != nil {
 		needed[ro.Revision] = true
+		// That of a Service, which may be another one while a newer revision is analysed in the primary.
+		needed[ro.PodHash] = true
 	}
 	if r := w.canary.Status.Restore; r != nil {
 		needed[r.Revision] = true
