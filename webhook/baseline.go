@@ -34,7 +34,7 @@ func (b baseline) record(ctx context.Context, c *v1beta1.Canary) error {
 	if err != nil {
 		return err
 	}
-	if !b.snapshots.ignoreConfigs {
+	if !b.snapshots.ignoreConfigs && !c.TargetsService() {
 		if err := b.trackConfigs(ctx, target); err != nil {
 			return err
 		}
@@ -66,10 +66,10 @@ func (b baseline) track(ctx context.Context, c *v1beta1.Canary) (*unstructured.U
 	return target, nil
 }
 
-// serves tells whether the target may have users. One at zero beside a primary has none: a cluster was restored in the middle of a rollout, or
-// another controller went before, and what the target is at may never have been looked at.
+// serves tells whether the target may have users. One at zero, or a Service, beside a primary has none: a cluster was restored in the middle of a
+// rollout, or another controller went before, and what the target is at may never have been looked at.
 func (b baseline) serves(ctx context.Context, c *v1beta1.Canary, target *unstructured.Unstructured) (bool, error) {
-	if !revision.Idle(target) {
+	if !revision.Idle(target) && !c.TargetsService() {
 		return true, nil
 	}
 	primary := &metav1.PartialObjectMetadata{}

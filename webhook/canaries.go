@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -69,6 +70,9 @@ func (w workloadRef) targetOf(c *v1beta1.Canary) bool {
 func targetOf(c *v1beta1.Canary) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion(appsv1.SchemeGroupVersion.String())
+	if c.TargetsService() {
+		u.SetAPIVersion(corev1.SchemeGroupVersion.String())
+	}
 	u.SetKind(c.Spec.TargetRef.Kind)
 	u.SetNamespace(c.Namespace)
 	u.SetName(c.Spec.TargetRef.Name)

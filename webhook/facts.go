@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,21 +45,24 @@ func (f factFinder) find(ctx context.Context, c *v1beta1.Canary) (validation.Fac
 // target reads the target; nil while it cannot be read. One that is missing is told of as such; the reconciler looks at what it is when it comes.
 func (f factFinder) target(ctx context.Context, c *v1beta1.Canary) *unstructured.Unstructured {
 	ref := c.Spec.TargetRef
-	if (ref.Kind != revision.DaemonSet && ref.Kind != revision.Deployment) || ref.Name == "" {
+	if ref.Name == "" || ref.Kind != revision.DaemonSet && ref.Kind != revision.Deployment && !c.TargetsService() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
 	defer cancel()
-	var u unstructured.Unstructured
-	u.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(ref.Kind))
-	if err := f.live.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: ref.Name}, &u); err != nil {
+	u := targetOf(c)
+	if err := f.live.Get(ctx, client.ObjectKeyFromObject(u), u); err != nil {
 		return nil
 	}
-	return &u
+	return u
 }
 
-// describe tells what a DaemonSet is like: on each of its nodes a primary is to run beside it. Nil of other kinds.
+// describe tells what a DaemonSet is like: on each of its nodes a primary is to run beside it; and a Service, of which copies are to be made. Nil of other
+// kinds.
 func describe(u *unstructured.Unstructured) *validation.Workload {
+	if u != nil && u.GetKind() == revision.Service {
+		return &validation.Workload{LeadsNowhere: revision.LeadsNowhere(u), Ports: revision.ServicePorts(u)}
+	}
 	if u == nil || u.GetKind() != revision.DaemonSet {
 		return nil
 	}
@@ -74,7 +76,7 @@ func describe(u *unstructured.Unstructured) *validation.Workload {
 
 // onlyTarget names what selects the pods of a target and not those of its primary. What was not looked up in time, or may not be, is not claimed.
 func (f factFinder) onlyTarget(ctx context.Context, namespace string, target *unstructured.Unstructured) []string {
-	if target == nil {
+	if target == nil || target.GetKind() == revision.Service {
 		return nil
 	}
 	s, _, err := revision.Take(target, nil)

@@ -9,6 +9,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=canaries,singular=canary,categories=all
 // +kubebuilder:metadata:annotations="helm.sh/resource-policy=keep"
+// +kubebuilder:validation:XValidation:rule="(self.spec.targetRef.kind == oldSelf.spec.targetRef.kind && self.spec.targetRef.name == oldSelf.spec.targetRef.name) || !has(oldSelf.status) || (!has(oldSelf.status.currentRevision) && (!has(oldSelf.status.phase) || oldSelf.status.phase in ['Initializing', \"\"]))",message="targetRef cannot change once the target was taken up, which would not be given back; delete the Canary, which gives it back, and create it anew",fieldPath=".spec.targetRef"
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Weight",type=string,JSONPath=`.status.canaryWeight`
 // +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`,priority=1

@@ -76,9 +76,9 @@ func (c *Canary) ProgressDeadline() time.Duration {
 	return DefaultProgressDeadline
 }
 
-// Lifecycle of the primary; Persistent when absent.
+// Lifecycle of the primary; Persistent when absent, and of a Service, which has no pods that could be the primary's.
 func (c *Canary) Lifecycle() Lifecycle {
-	if c.Spec.Primary == nil || c.Spec.Primary.Lifecycle == "" {
+	if c.Spec.Primary == nil || c.Spec.Primary.Lifecycle == "" || c.TargetsService() {
 		return LifecyclePersistent
 	}
 	return c.Spec.Primary.Lifecycle

@@ -18,7 +18,7 @@ type Features struct {
 // CurrentFeatures are the features of this build.
 func CurrentFeatures() Features {
 	return Features{
-		TargetKinds:     []string{"Deployment", "DaemonSet"},
+		TargetKinds:     []string{"Deployment", "DaemonSet", "Service"},
 		MetricProviders: []string{v1beta1.MetricPrometheus},
 	}
 }

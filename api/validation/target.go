@@ -30,7 +30,25 @@ func (r *review) target() {
 		r.deny(fieldTargetKind, ref.Kind, "cannot be rolled out; use one of %s", list(r.opts.Features.TargetKinds))
 	case !slices.Contains(r.opts.Features.TargetKinds, ref.Kind):
 		r.deny(fieldTargetKind, ref.Kind, "is not available in this version; use one of %s", list(r.opts.Features.TargetKinds))
+	case r.canary.TargetsKnative():
+		r.deny("spec.targetRef.apiVersion", ref.APIVersion, "is that of Knative, which is not available in this version; use v1 for a Service of Kubernetes")
 	}
+}
+
+// retargeted denies another target in place of one that was taken up: that would stay as the rollouts left it, at zero, with nobody to give it back.
+func (r *review) retargeted() {
+	old, ref := r.opts.Old, r.canary.Spec.TargetRef
+	if old == nil || sameObject(old.Spec.TargetRef, ref) || !takenUp(&old.Status) {
+		return
+	}
+	was := old.Spec.TargetRef
+	r.deny(fieldTarget, ref.Kind+"/"+ref.Name, "cannot take the place of %s/%s, which would not be given back; "+
+		"delete the Canary, which gives it back, and create it anew", was.Kind, was.Name)
+}
+
+// takenUp tells whether a target was looked at. One that did not exist may have been a slip of the pen.
+func takenUp(st *v1beta1.CanaryStatus) bool {
+	return st.CurrentRevision != "" || st.Phase != "" && st.Phase != v1beta1.PhaseInitializing
 }
 
 // peers denies a second Canary on one target or one Service name: two controllers of one object would undo each other.
@@ -93,6 +111,10 @@ func (r *review) lifecycle() {
 			r.warn("spec.primary.retain", string(p.Retain), "has no effect on a primary that always serves; remove it")
 		}
 	case v1beta1.LifecycleEphemeral:
+		if r.canary.TargetsService() {
+			r.deny(field, string(p.Lifecycle), "is not possible with a Service, which has no pods of its own; use Persistent or remove the field")
+			break
+		}
 		if !r.opts.Features.EphemeralPrimary {
 			r.deny(field, string(p.Lifecycle), "is not available in this version; use Persistent or remove the field")
 		}

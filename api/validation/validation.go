@@ -88,7 +88,9 @@ func rules() []func(*review) {
 	return []func(*review){
 		(*review).provider,
 		(*review).target,
+		(*review).retargeted,
 		(*review).workload,
+		(*review).serviceTarget,
 		(*review).autoscaler,
 		(*review).peers,
 		(*review).lifecycle,

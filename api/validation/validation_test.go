@@ -160,7 +160,7 @@ func denialCases() []ruleCase {
 			`spec.analysis.iterations: -1 is out of range; use 1 or more`,
 		}},
 		{"unknown kind", `{spec: {targetRef: {kind: ReplicaSet}}}`, []string{
-			`spec.targetRef.kind: "ReplicaSet" cannot be rolled out; use one of Deployment, DaemonSet`,
+			`spec.targetRef.kind: "ReplicaSet" cannot be rolled out; use one of Deployment, DaemonSet, Service`,
 		}},
 		{"ephemeral primary", `{spec: {primary: {lifecycle: Ephemeral}}}`, []string{
 			`spec.primary.lifecycle: "Ephemeral" is not available in this version; use Persistent or remove the field`,

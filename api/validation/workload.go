@@ -7,6 +7,9 @@ type Workload struct {
 	HostPort    int64
 	// RollsOut tells that its pods follow its template by themselves.
 	RollsOut bool
+	// LeadsNowhere tells of a Service that somebody else lists its endpoints; Ports are its ports.
+	LeadsNowhere bool
+	Ports        []int32
 }
 
 // bystanders warns of what will go on minding the target's pods when those of the primary serve in their place.

@@ -154,3 +154,14 @@ func RestoreService(s Snapshot, spec *corev1.ServiceSpec) error {
 	}
 	return LeadTo(s.Template, spec)
 }
+
+// ServicePorts returns the ports of a Service.
+func ServicePorts(service *unstructured.Unstructured) []int32 {
+	var out []int32
+	for _, p := range objects(object(service.Object, "spec"), "ports") {
+		if n, ok := p["port"].(int64); ok {
+			out = append(out, int32(n))
+		}
+	}
+	return out
+}
