@@ -39,6 +39,7 @@ func (f factFinder) find(ctx context.Context, c *v1beta1.Canary) (validation.Fac
 	target := f.target(ctx, c)
 	return validation.Facts{
 		Peers: peers, Missing: missing, Templates: templates, Target: describe(target), OnlyTarget: f.onlyTarget(ctx, c.Namespace, target),
+		NoMirror: f.noMirror(ctx, c),
 	}, err
 }
 

@@ -2,6 +2,7 @@ package validation
 
 import (
 	"fmt"
+	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -58,6 +59,18 @@ func References(c *v1beta1.Canary) []Reference {
 	}
 	for i, a := range s.Analysis.Alerts {
 		refs = append(refs, own(fmt.Sprintf("spec.analysis.alerts[%d].providerRef", i), v1beta1.AlertProviderKind, a.ProviderRef))
+	}
+	return refs
+}
+
+// Gateways are the Gateways of Gateway API that a Canary's routes belong to.
+func Gateways(c *v1beta1.Canary) []Reference {
+	var refs []Reference
+	for i, g := range c.Spec.Service.GatewayRefs {
+		ref := parent(fmt.Sprintf("spec.service.gatewayRefs[%d]", i), c.Namespace, g)
+		if ref.Kind == "Gateway" && strings.HasPrefix(ref.APIVersion, gatewayv1.GroupName+"/") {
+			refs = append(refs, ref)
+		}
 	}
 	return refs
 }

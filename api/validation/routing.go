@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/mesh/capability"
@@ -171,6 +172,9 @@ func (r *review) mirroring() {
 		r.deny(field, true, "is not possible with %s on provider %s; remove it", how, r.can.Name)
 	case !have:
 		r.deny(field, true, "is not available with provider %s in this version; remove it", r.can.Name)
+	case r.can.OptionalMirror && len(r.opts.Facts.NoMirror) > 0:
+		r.deny(field, true, "is not possible with %s, which copies no requests (HTTPRouteRequestMirror is not among the supportedFeatures of its class); "+
+			"remove it, or use another gateway", strings.Join(r.opts.Facts.NoMirror, ", "))
 	case r.can.OptionalMirror:
 		r.warn(field, true, "needs a gateway that can copy requests (RequestMirror); one that cannot may fail them all, "+
 			"so try service.mirror on a route of your own first")

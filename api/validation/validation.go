@@ -63,6 +63,8 @@ type Facts struct {
 	Target *Workload
 	// OnlyTarget are the objects, as KIND/NAME, that select the pods of the target and not those that its primary is going to have.
 	OnlyTarget []string
+	// NoMirror names the gateways of a Canary with spec.analysis.mirror that say of themselves that they copy no requests.
+	NoMirror []string
 	// Templates are the MetricTemplates that a Canary's metrics refer to, as far as they were found.
 	Templates []v1beta1.MetricTemplate
 }

@@ -428,3 +428,16 @@ func TestStoredCanariesAreNotBlocked(t *testing.T) {
 	denials, _ = ValidateCanary(changed, o)
 	expect(t, "denials of a new threshold", denials, issue)
 }
+
+// Where it is known of a gateway that it makes no copies, asking for them is denied; users would be answered with errors.
+func TestCopiesByAGatewayThatMakesNone(t *testing.T) {
+	c := canary(t, `{spec: {analysis: {mirror: true}}}`)
+	o := options()
+	o.Facts.NoMirror = []string{"Gateway edge/public (class plain)"}
+	const want = `spec.analysis.mirror: true is not possible with Gateway edge/public (class plain), which copies no requests ` +
+		`(HTTPRouteRequestMirror is not among the supportedFeatures of its class); remove it, or use another gateway`
+	denials, _ := ValidateCanary(c, o)
+	if got := strings.Join(lines(denials), "\n"); got != want {
+		t.Errorf("%q; want %q", got, want)
+	}
+}

@@ -22,7 +22,10 @@ func denied(t *testing.T) {
 	}{
 		"unknown provider":    {strings.Replace(other(nil), "provider: gatewayapi:v1", "provider: gatewayapi", 1), []string{"spec.provider", "gatewayapi:v1"}},
 		"unparsable interval": {other(func(c *canary) { c.Interval = "soon" }), []string{"spec.analysis.interval", "soon", "30s"}},
-		"second Canary":       {other(nil), []string{"spec.targetRef", "denied"}},
+		"copies by a gateway that makes none": {
+			other(strategy("iterations: 2", "mirror: true")), []string{"spec.analysis.mirror", "Gateway traefik/traefik", "HTTPRouteRequestMirror"},
+		},
+		"second Canary": {other(nil), []string{"spec.targetRef", "denied"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := stage.Apply(s.ctx, c.manifest)
