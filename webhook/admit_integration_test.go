@@ -179,10 +179,10 @@ func TestBaselineFailureIsAWarning(t *testing.T) {
 	}
 }
 
-// A Canary that turns to another target takes that one up.
+// A Canary that turns to another target before it has taken one up takes that one.
 func TestTurningToAnotherTarget(t *testing.T) {
 	ns := namespace(t)
-	tracked(t, ns, "podinfo", false)
+	must(t, world.admin.Create(t.Context(), canary(ns, "podinfo")))
 	must(t, world.admin.Create(t.Context(), deployment(ns, "other", "podinfo:1")))
 	must(t, world.admin.Patch(t.Context(), canary(ns, "podinfo"), mergePatch(`{"spec":{"targetRef":{"name":"other"}}}`)))
 	if l := stored(t, deployment(ns, "other", "")).GetLabels(); l[v1beta1.LabelCanary] != "podinfo" {

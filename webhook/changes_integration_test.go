@@ -81,8 +81,13 @@ func stored(t *testing.T, d client.Object) *unstructured.Unstructured {
 // snapshotsOf lists the stored revisions of a target.
 func snapshotsOf(t *testing.T, ns, name string) []revision.Stored {
 	t.Helper()
+	return snapshotsOfTarget(t, ns, revision.Target{Kind: "Deployment", Name: name})
+}
+
+func snapshotsOfTarget(t *testing.T, ns string, of revision.Target) []revision.Stored {
+	t.Helper()
 	var list appsv1.ControllerRevisionList
-	selector := revision.Selector(revision.Target{Kind: "Deployment", Name: name})
+	selector := revision.Selector(of)
 	must(t, world.admin.List(t.Context(), &list, client.InNamespace(ns), client.MatchingLabels(selector)))
 	var out []revision.Stored
 	for i := range list.Items {
