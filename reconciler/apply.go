@@ -34,6 +34,7 @@ func (r *Reconciler) effects() []effect {
 		{"write the route", r.applyRoute},
 		{"write the target", r.applyTarget},
 		{"ask checks", r.applyChecks},
+		{"take a verb off", r.applyVerb},
 		{"purge histories", r.applyPurge},
 		{"point out what selects the target only", r.pointOutBystanders},
 	}

@@ -82,6 +82,7 @@ func (r *Reconciler) gather(ctx context.Context, c *v1beta1.Canary) (*world, err
 		r.gatherServices,
 		r.gatherRoute,
 		r.gatherAnswers,
+		r.gatherVerb,
 	} {
 		if err := step(ctx, w); err != nil {
 			return w, err

@@ -62,6 +62,8 @@ type Options struct {
 	MetricsServer string
 	// EventWebhook is the URL that events of Canaries without event hooks are told to; empty tells nobody.
 	EventWebhook string
+	// VerbKey is what admission signs verbs of operators with; nil looks at no verbs.
+	VerbKey func(context.Context) ([]byte, error)
 	// IgnoreConfigs leaves ConfigMaps and Secrets out of revisions.
 	IgnoreConfigs bool
 }

@@ -69,6 +69,9 @@ func (g canaryGate) judge(ctx context.Context, req admission.Request, canary *v1
 	options.Facts, err = g.facts.find(ctx, canary)
 	denials, warnings := validation.ValidateCanary(canary, options)
 	a := answer{denials: lines("", denials), warnings: lines(warningPrefix, warnings)}
+	if options.Creating && canary.Annotations[v1beta1.AnnotationVerb] != "" {
+		a.warnings = append(a.warnings, fmt.Sprintf(warningPrefix+"annotation %s is ignored in a new Canary", v1beta1.AnnotationVerb))
+	}
 	if len(a.denials) > 0 || dryRun(req) || !newTarget(options.Old, canary) {
 		return a, err
 	}

@@ -22,8 +22,9 @@ const Budget = 1500 * time.Millisecond
 type answer struct {
 	patches  []Operation
 	warnings []string
-	// denials refuse the request, one problem each.
-	denials []string
+	// denials refuse the request, one problem each; forbidden tells that the user lacks a right.
+	denials   []string
+	forbidden bool
 }
 
 // handler answers one request. An error next to an answer tells that something went wrong on the way, yet the answer stands.
@@ -132,6 +133,9 @@ func denied(a answer) admission.Response {
 	resp := admission.Denied(strings.Join(list, "\n"))
 	resp.Result.Code = http.StatusUnprocessableEntity
 	resp.Result.Reason = metav1.StatusReasonInvalid
+	if a.forbidden {
+		resp.Result.Code, resp.Result.Reason = http.StatusForbidden, metav1.StatusReasonForbidden
+	}
 	resp.Warnings = bounded(a.warnings)
 	return resp
 }

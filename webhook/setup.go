@@ -27,6 +27,7 @@ const (
 	PathVerifyWorkloads = "/validate-workloads"
 	PathVerifyConfigs   = "/validate-configs"
 	PathCanaries        = "/validate-canaries"
+	PathVerbs           = "/mutate-canaries"
 	PathMetricTemplates = "/validate-metrictemplates"
 	PathAlertProviders  = "/validate-alertproviders"
 )
@@ -43,6 +44,8 @@ type Options struct {
 	Validation validation.Options
 	// Fencer reaches the routes of Canaries. Required.
 	Fencer Fencer
+	// VerbKey signs the verbs of operators; all replicas must have the same, and nobody else. Without one verbs are refused.
+	VerbKey func(context.Context) ([]byte, error)
 	// SelectorLabels are the label keys among which a target's selector label is sought. Default: revision.DefaultSelectorLabels.
 	SelectorLabels []string
 	// IgnoreConfigs leaves ConfigMaps and Secrets alone, as the reconciler does with its option of this name.
@@ -111,6 +114,7 @@ func handlers(o Options, m *metrics, c clients) map[string]handler {
 		PathVerifyWorkloads: verifyWorkloads{workloads: targets, fences: fence},
 		PathVerifyConfigs:   verifyConfigs{configs: configs},
 		PathCanaries:        canaryGate{facts: facts, baseline: baseline{snapshots: store, write: c.write}, options: o.Validation},
+		PathVerbs:           verbGate{cache: c.cache, write: c.write, key: o.VerbKey, now: o.Now},
 		PathMetricTemplates: objectGate[v1beta1.MetricTemplate]{
 			references: validation.TemplateReferences, judge: validation.ValidateMetricTemplate, facts: facts, options: o.Validation,
 		},

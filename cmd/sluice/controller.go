@@ -19,6 +19,7 @@ import (
 	admission "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/sluice-dev/sluice/analysis/query/promql"
+	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
 	"github.com/sluice-dev/sluice/certs"
 	"github.com/sluice-dev/sluice/webhook"
@@ -67,7 +68,7 @@ func runController(ctx context.Context, o *controllerOptions, cfg *rest.Config, 
 		serveAdmission(ctx, mgr, router, o, cfg),
 		source.SetupWithManager(mgr),
 		addTether(mgr, o),
-		addEngine(ctx, mgr, router, o.engine, o.concurrency, metrics.Registry),
+		addEngine(ctx, mgr, router, o.engine, verbKey(mgr, o), o.concurrency, metrics.Registry),
 		addProbes(mgr, source, server, d),
 	); err != nil {
 		return err
@@ -126,6 +127,7 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, fencer webhook.Fen
 		Username:  username,
 		Namespace: o.engine.namespace,
 		Fencer:    fencer,
+		VerbKey:   verbKey(mgr, o),
 		Validation: validation.Options{
 			DefaultProvider:      o.engine.meshProvider,
 			NoCrossNamespaceRefs: o.engine.noCrossNamespace,
@@ -138,6 +140,11 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, fencer webhook.Fen
 		return fmt.Errorf("preparing admission: %w", err)
 	}
 	return nil
+}
+
+// verbKey is what verbs of operators are signed with.
+func verbKey(mgr manager.Manager, o *controllerOptions) func(context.Context) ([]byte, error) {
+	return o.certs.Key(v1beta1.AnnotationVerb, mgr.GetAPIReader())
 }
 
 // addProbes adds the health checks. A replica is alive while it answers, and ready when admission works and is not about to go.

@@ -54,9 +54,10 @@ func newRouter(mgr manager.Manager, o engineOptions) (*mesh.Router, error) {
 }
 
 // addEngine adds what carries rollouts out: routes, checks and the reconciler. It runs on the leader only, for at most concurrency Canaries at a
-// time, and registers its metrics.
+// time, and registers its metrics. Without a key for verbs it looks at none.
 func addEngine(
-	ctx context.Context, mgr manager.Manager, router *mesh.Router, o engineOptions, concurrency int, registry prometheus.Registerer,
+	ctx context.Context, mgr manager.Manager, router *mesh.Router, o engineOptions, verbKey func(context.Context) ([]byte, error), concurrency int,
+	registry prometheus.Registerer,
 ) error {
 	counters, err := reconciler.NewMetrics(registry, mgr.GetClient(), version, o.meshProvider)
 	if err != nil {
@@ -89,6 +90,7 @@ func addEngine(
 		MetricsServer:        o.metricsServer,
 		EventWebhook:         o.eventWebhook,
 		IgnoreConfigs:        !o.configTracking,
+		VerbKey:              verbKey,
 	})
 	if err := mgr.Add(checks); err != nil {
 		return fmt.Errorf("adding the runner of checks: %w", err)

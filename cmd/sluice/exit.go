@@ -93,7 +93,7 @@ func runExit(ctx context.Context, o *exitOptions, cfg *rest.Config, log logr.Log
 	if err != nil {
 		return err
 	}
-	if err := addEngine(ctx, mgr, router, o.engine, exitConcurrency, prometheus.NewRegistry()); err != nil {
+	if err := addEngine(ctx, mgr, router, o.engine, nil, exitConcurrency, prometheus.NewRegistry()); err != nil {
 		return err
 	}
 	return e.waitWhile(ctx, mgr)
