@@ -139,6 +139,7 @@ func (s *stage) start() {
 	s.sluice = New(Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Router: s.router, Checker: s.checks,
 		Clock: clock.RealClock{}, Recorder: mgr.GetEventRecorder("sluice"), Metrics: metrics,
+		VerbKey: func(context.Context) ([]byte, error) { return verbKey, nil },
 	})
 	s.router.notify, s.checks.notify = s.sluice.Notify, s.sluice.Notify
 	if err := s.sluice.SetupWithManager(s.Context(), mgr, 2); err != nil {
