@@ -251,10 +251,13 @@ func (s *story) unharmed(since time.Time) {
 }
 
 // served is when a version first answered a user; zero if it never did.
-func (s *story) served(version string) time.Time {
-	for _, r := range s.users.Recording().Results {
-		if r.Version == version {
-			return r.Start
+func (s *story) served(version string) time.Time { return firstAnswer(s.users.Recording(), version) }
+
+// firstAnswer is when a version first answered; zero if it never did.
+func firstAnswer(r traffic.Recording, version string) time.Time {
+	for _, result := range r.Results {
+		if result.Version == version {
+			return result.Start
 		}
 	}
 	return time.Time{}
