@@ -28,14 +28,15 @@ var leaves = map[string][]string{
 	"api/v1beta1": append([]string{"sigs.k8s.io/gateway-api/apis", "istio.io/api"}, objects...),
 	"api/validation": append([]string{module + "api/v1beta1", module + "mesh/capability", module + "analysis/query", module + "analysis/verdict",
 		"sigs.k8s.io/gateway-api/apis"}, metadata...),
-	"reconciler/core":       append([]string{module + "api/v1beta1"}, metadata...),
-	"reconciler/revision":   append([]string{module + "api/v1beta1", "sigs.k8s.io/yaml", "sigs.k8s.io/json"}, objects...),
-	"reconciler/scaler":     append([]string{module + "api/v1beta1"}, objects...),
-	"mesh/capability":       append([]string{module + "api/v1beta1"}, metadata...),
-	"analysis/check":        append([]string{module + "api/v1beta1"}, metadata...),
-	"analysis/query":        append([]string{module + "api/v1beta1"}, metadata...),
-	"analysis/query/promql": {"github.com/prometheus/prometheus/promql/parser"},
-	"analysis/verdict":      append([]string{module + "api/v1beta1"}, metadata...),
+	"reconciler/core":         append([]string{module + "api/v1beta1"}, metadata...),
+	"reconciler/core/preview": append([]string{module + "api/v1beta1", module + "reconciler/core"}, metadata...),
+	"reconciler/revision":     append([]string{module + "api/v1beta1", "sigs.k8s.io/yaml", "sigs.k8s.io/json"}, objects...),
+	"reconciler/scaler":       append([]string{module + "api/v1beta1"}, objects...),
+	"mesh/capability":         append([]string{module + "api/v1beta1"}, metadata...),
+	"analysis/check":          append([]string{module + "api/v1beta1"}, metadata...),
+	"analysis/query":          append([]string{module + "api/v1beta1"}, metadata...),
+	"analysis/query/promql":   {"github.com/prometheus/prometheus/promql/parser"},
+	"analysis/verdict":        append([]string{module + "api/v1beta1"}, metadata...),
 }
 
 // helpers serve tests: they may import what they like of others, and of this module only leaves.
