@@ -83,7 +83,7 @@ func insiders(t *testing.T) {
 	s.finished(v1beta1.PhaseSucceeded)
 	promoted := s.moment("the version is promoted", since, promoting)
 	s.unharmed(since)
-	s.met("users", s.users.Recording(), since, promoted, "v1")
+	s.met("users", s.users.Recording().Between(since, time.Time{}), since, promoted, "v1")
 	s.met("who is not quite an insider", notQuite.Recording(), since, promoted, "v1")
 	// A gateway takes a moment to follow the route; whom it has sent to the canary once stays there.
 	s.met("insiders by header", byHeader.Recording(), firstAnswer(byHeader.Recording(), "v2"), promoted, "v2")
@@ -109,8 +109,8 @@ func blueGreenBehindGateway(t *testing.T) {
 	moved := s.moment("all users are on the canary", since, func(m harness.Moment) bool { return m.Canary.Status.CanaryWeight == 100 })
 	promoted := s.moment("the version is promoted", since, promoting)
 	s.unharmed(since)
-	s.met("users", s.users.Recording(), since, moved.Add(-time.Second), "v1")
-	s.met("users", s.users.Recording(), firstAnswer(s.users.Recording(), "v2"), promoted, "v2")
+	s.met("users", s.users.Recording().Between(since, time.Time{}), since, moved.Add(-time.Second), "v1")
+	s.met("users", s.users.Recording().Between(since, time.Time{}), firstAnswer(s.users.Recording(), "v2"), promoted, "v2")
 	for _, m := range s.timeline.Since(since) {
 		if m.RouteWeight != 0 && m.RouteWeight != 100 {
 			t.Errorf("the route was opened to %d%%", m.RouteWeight)
