@@ -45,7 +45,7 @@ func (r *Reconciler) gatherServices(ctx context.Context, w *world) error {
 // own, which is taken over; but not another Canary's.
 func (w *world) checkServiceOwners() {
 	for _, s := range []*corev1.Service{w.primaryService, w.canaryService} {
-		if s == nil {
+		if s == nil || s == w.primaryService && w.inherited != nil && w.targetService != nil {
 			continue
 		}
 		if by, ok := foreign(s, w.canary); ok {

@@ -25,6 +25,9 @@ type inheritance struct {
 
 // gatherInherited finds out what the primary runs where nothing was promoted here yet and the primary was not rendered here either.
 func (r *Reconciler) gatherInherited(ctx context.Context, w *world) error {
+	if w.canary.TargetsService() {
+		return r.gatherInheritedService(ctx, w)
+	}
 	if !w.mayInherit() {
 		return nil
 	}
@@ -98,6 +101,9 @@ func (r *Reconciler) inherit(ctx context.Context, w *world) error {
 	}
 	if err != nil {
 		return err
+	}
+	if w.targetService != nil {
+		return r.inheritService(ctx, w)
 	}
 	template, err := revision.TemplateOf(w.primary)
 	if err != nil {

@@ -268,3 +268,43 @@ func TestServiceTargetWithoutSelector(t *testing.T) {
 		t.Error("it was copied all the same")
 	}
 }
+
+// Flagger's copies are taken over as they are; what the Service was changed to since is rolled out.
+func TestServiceTargetOfFlagger(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.stop()
+	s.behindAService()
+	copyOf := func(name, app string) *corev1.Service {
+		o := s.service("web").DeepCopy()
+		o.ObjectMeta = metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": "shop"}}
+		o.Spec.ExternalTrafficPolicy = ""
+		o.Spec.Type, o.Spec.ClusterIP, o.Spec.ClusterIPs, o.Spec.Selector = corev1.ServiceTypeClusterIP, "", nil, map[string]string{"app": app}
+		for i := range o.Spec.Ports {
+			o.Spec.Ports[i].NodePort = 0
+		}
+		return o
+	}
+	canary := copyOf("web-canary", "v2")
+	canary.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(s.canary(), v1beta1.GroupVersion.WithKind(v1beta1.CanaryKind))}
+	s.create(canary)
+	// After a promotion nobody owns it.
+	s.create(copyOf("web-primary", "v1"))
+	before := s.service("web-primary")
+	c := s.canary()
+	c.Status.Phase = v1beta1.PhaseSucceeded
+	if err := shared.admin.Status().Update(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.settled(v1beta1.PhaseSucceeded)
+	if o := s.service("web-primary"); o.UID != before.UID || o.Spec.ClusterIP != before.Spec.ClusterIP || o.Spec.Selector["app"] != "v1" || !metav1.IsControlledBy(o, s.canary()) {
+		t.Errorf("primary %+v", o)
+	}
+	if st := s.canary().Status; st.PromotedRevision == "" || st.PromotedRevision != st.CurrentRevision {
+		t.Errorf("promoted %q, current %q", st.PromotedRevision, st.CurrentRevision)
+	}
+	s.leadTo("v2")
+	s.until("the primary leads to v2", func() bool { return s.leadsTo("web-primary") == "v2" })
+	s.settled(v1beta1.PhaseSucceeded)
+}

@@ -31,6 +31,7 @@ func TestStories(t *testing.T) {
 		// Those that take longest come first, so that none is left over at the end.
 		{"an autoscaler", scaledByLoad},
 		{"a DaemonSet", daemonSet},
+		{"a Service", serviceTarget},
 		{"a changed ConfigMap, alone and together", changedConfig},
 		{"the analysis gets no answers", noAnswers},
 		{"the primary is deleted", deletedPrimary},
