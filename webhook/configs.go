@@ -23,6 +23,7 @@ type configs struct {
 	canaries  canaries
 	snapshots snapshots
 	fences    fences
+	previews  previews
 	// needsFence tells whether users must be off a canary before a config changes, while it is as it is.
 	needsFence func(*v1beta1.Canary) bool
 	// ignore leaves all of them alone.
@@ -40,6 +41,9 @@ func (h configs) handle(ctx context.Context, req admission.Request) (answer, err
 	out := DecideConfig(facts)
 	a := answer{patches: out.Patches, warnings: out.Warnings}
 	if dryRun(req) {
+		if lines, foretold := h.previews.ofConfig(ctx, facts); foretold {
+			a.warnings = lines
+		}
 		return a, err
 	}
 	if len(out.Patches)+len(out.Fence)+len(out.Snapshot) > 0 {

@@ -46,6 +46,8 @@ type Options struct {
 	Fencer Fencer
 	// VerbKey signs the verbs of operators; all replicas must have the same, and nobody else. Without one verbs are refused.
 	VerbKey func(context.Context) ([]byte, error)
+	// Traffic tells what the provider of a Canary can do, for the answers to dry runs; without it these say in one line what a change leads to.
+	Traffic func(*v1beta1.Canary) (core.Traffic, error)
 	// SelectorLabels are the label keys among which a target's selector label is sought. Default: revision.DefaultSelectorLabels.
 	SelectorLabels []string
 	// IgnoreConfigs leaves ConfigMaps and Secrets alone, as the reconciler does with its option of this name.
@@ -106,8 +108,9 @@ func handlers(o Options, m *metrics, c clients) map[string]handler {
 	facts := factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper(), selectorLabels: o.SelectorLabels}
 	find := canaries{cache: c.cache, live: c.live}
 	fence := fences{fencer: o.Fencer, metrics: m, now: o.Now}
-	targets := workloads{canaries: find, snapshots: store, needsHold: func(c *v1beta1.Canary) bool { return core.NeedsHold(c, o.Now()) }}
-	configs := configs{canaries: find, snapshots: store, fences: fence, needsFence: core.NeedsFence, ignore: o.IgnoreConfigs}
+	foresee := previews{snapshots: store, traffic: o.Traffic, now: o.Now}
+	targets := workloads{canaries: find, snapshots: store, previews: foresee, needsHold: func(c *v1beta1.Canary) bool { return core.NeedsHold(c, o.Now()) }}
+	configs := configs{canaries: find, snapshots: store, fences: fence, previews: foresee, needsFence: core.NeedsFence, ignore: o.IgnoreConfigs}
 	return map[string]handler{
 		PathWorkloads:       targets,
 		PathConfigs:         configs,

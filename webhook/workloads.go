@@ -18,6 +18,7 @@ import (
 type workloads struct {
 	canaries  canaries
 	snapshots snapshots
+	previews  previews
 	// needsHold tells whether a change must be held while a Canary is as it is.
 	needsHold func(*v1beta1.Canary) bool
 }
@@ -36,7 +37,13 @@ func (h workloads) handle(ctx context.Context, req admission.Request) (answer, e
 			"patches", len(out.Patches), "snapshot", out.Snapshot, "dryRun", dryRun(req))
 	}
 	a := answer{patches: out.Patches, warnings: out.Warnings}
-	if out.Snapshot && !dryRun(req) {
+	if dryRun(req) {
+		if lines, foretold := h.previews.ofTarget(ctx, facts); foretold {
+			a.warnings = lines
+		}
+		return a, nil
+	}
+	if out.Snapshot {
 		if err := h.snapshots.keep(ctx, facts.Canary, facts.Old); err != nil {
 			// The hold stands all the same: it is what protects users.
 			return a, fmt.Errorf("the revision before this change is not stored: %w", err)

@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
 	"github.com/sluice-dev/sluice/certs"
+	"github.com/sluice-dev/sluice/mesh"
 	"github.com/sluice-dev/sluice/webhook"
 )
 
@@ -118,7 +119,7 @@ func alive(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serveAdmission registers the admission handlers, which run on every replica.
-func serveAdmission(ctx context.Context, mgr manager.Manager, fencer webhook.Fencer, o *controllerOptions, cfg *rest.Config) error {
+func serveAdmission(ctx context.Context, mgr manager.Manager, router *mesh.Router, o *controllerOptions, cfg *rest.Config) error {
 	username, err := whoAmI(ctx, cfg)
 	if err != nil {
 		return err
@@ -126,7 +127,8 @@ func serveAdmission(ctx context.Context, mgr manager.Manager, fencer webhook.Fen
 	if err := webhook.Setup(ctx, mgr, webhook.Options{
 		Username:  username,
 		Namespace: o.engine.namespace,
-		Fencer:    fencer,
+		Fencer:    router,
+		Traffic:   router.Traffic,
 		VerbKey:   verbKey(mgr, o),
 		Validation: validation.Options{
 			DefaultProvider:      o.engine.meshProvider,

@@ -1,0 +1,125 @@
+package webhook
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core/preview"
+)
+
+// foreseen is a change and what it would lead to.
+type foreseen struct {
+	preview.Outlook
+	digest   string
+	replicas int32
+	// held tells that the change would be stored without rolling out at first.
+	held bool
+}
+
+// foretell says it to people, most important first: what happens, then when, then what has to agree. It is a pure function.
+func foretell(c *v1beta1.Canary, f foreseen) []string {
+	name, ro := c.Spec.TargetRef.Name, c.Status.Rollout
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(warningPrefix+format, args...)) }
+	switch {
+	case f.Reverted:
+		say("this change takes %s back to the promoted revision %s: the rollout of %s ends and its users return to the primary, within %s if all goes well",
+			name, short(f.digest), short(revisionOf(ro)), upTo(f.Shortest))
+		return lines
+	case !f.Starts:
+		say("this change starts no rollout of %s: %s", name, notStarting(c, f))
+		if f.replicas > 0 && !c.Status.TargetServes && !initialising(c) && ro == nil {
+			say("%d replicas on the idle target %s serve nobody: the primary has the users; what a rollout begins with are these", f.replicas, name)
+		}
+		return lines
+	case ro != nil && ro.Revision == f.digest:
+		say("this change starts no other rollout: that of revision %s of %s goes on", short(f.digest), name)
+	case ro != nil:
+		say("this change overtakes the rollout of revision %s (%s, weight %d): its users leave the canary, then revision %s of %s is rolled out: %s",
+			short(ro.Revision), ro.Stage, c.Status.CanaryWeight, short(f.digest), name, course(f))
+	default:
+		say("this change starts a rollout of %s to revision %s: %s", name, short(f.digest), course(f))
+	}
+	lines = append(lines, obstacles(c, f)...)
+	if len(f.Steps) == 0 {
+		say("no analysis: %s", whySkipped(c))
+	} else {
+		say("steps: %s; then the primary is given the revision, and the users", strings.Join(f.Steps, ", "))
+	}
+	a := &c.Spec.Analysis
+	if len(f.Checks) > 0 && len(f.Steps) > 0 {
+		say("checks at each step, every %s: %s; %d failed rounds roll it back", a.CheckInterval(), strings.Join(f.Checks, ", "), a.FailureThreshold())
+	}
+	if len(f.Gates) > 0 {
+		say("gates that have to agree, however long that takes: %s", strings.Join(f.Gates, ", "))
+	}
+	if len(f.Hooks) > 0 {
+		say("hooks that are asked or told: %s", strings.Join(f.Hooks, ", "))
+	}
+	return lines
+}
+
+// course is how a rollout goes, in a few words.
+func course(f foreseen) string {
+	if f.Phase == "" {
+		return fmt.Sprintf("%d steps; how long it takes cannot be foretold (%s)", len(f.Steps), f.Why)
+	}
+	return fmt.Sprintf("%d steps, at least %s", len(f.Steps), upTo(f.Shortest))
+}
+
+// obstacles are what keeps a rollout from beginning, or from going on.
+func obstacles(c *v1beta1.Canary, f foreseen) []string {
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(warningPrefix+format, args...)) }
+	if c.Spec.Suspend {
+		say("it waits: the Canary is suspended; set spec.suspend to false")
+	}
+	if p := c.Status.Paused; p != nil {
+		say("it waits: %s has paused canary %s; kubectl annotate canary %s %s=resume", p.By, c.Name, c.Name, v1beta1.AnnotationVerb)
+	}
+	switch {
+	case initialising(c):
+		say("it waits until the primary of canary %s serves the version before it", c.Name)
+	case f.held:
+		say("it is stored at once, but its pods are held back until no user can meet them unanalysed")
+	}
+	return lines
+}
+
+// notStarting says why nothing follows.
+func notStarting(c *v1beta1.Canary, f foreseen) string {
+	switch {
+	case f.digest == c.Status.PromotedRevision:
+		return fmt.Sprintf("template and configs are those of the promoted revision %s", short(f.digest))
+	case f.digest == c.Status.FailedRevision:
+		return fmt.Sprintf("revision %s has failed before, or another was restored in its place; to analyse it again: kubectl annotate canary %s %s=%s",
+			short(f.digest), c.Name, v1beta1.AnnotationVerb, v1beta1.VerbRetry)
+	}
+	return f.Why
+}
+
+func whySkipped(c *v1beta1.Canary) string {
+	switch by := c.Status.SkipNextBy; {
+	case c.Spec.SkipAnalysis:
+		return "spec.skipAnalysis is set; the revision is promoted at once"
+	case by != "":
+		return fmt.Sprintf("%s has asked for the next one to be skipped; the revision is promoted at once", by)
+	}
+	return "the Canary has no steps"
+}
+
+// revisionOf is the revision of a rollout.
+func revisionOf(ro *v1beta1.RolloutStatus) string {
+	if ro == nil {
+		return "?"
+	}
+	return ro.Revision
+}
+
+// short is the beginning of a digest, which is enough to tell revisions apart.
+func short(digest string) string { return digest[:min(len(digest), 12)] }
+
+// upTo is a duration in whole seconds, never too short.
+func upTo(d time.Duration) time.Duration { return (d + time.Second - 1).Truncate(time.Second) }
