@@ -13,6 +13,10 @@ func (d *decision) adopt() bool {
 	d.plan.Finalizer, d.plan.TrackTarget = true, true
 	d.observeLive()
 	good := d.firstGood()
+	if d.home() && d.in.Promoted != nil && d.in.Baseline == nil {
+		// The mark was set a moment ago.
+		good = d.in.Promoted
+	}
 	if good == nil {
 		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
 		return true
@@ -33,6 +37,12 @@ func (d *decision) adopt() bool {
 	d.ensureServices()
 	d.putInForce(0)
 	d.holdAtHome()
+	if live := d.in.Live; d.in.Target.Held && live != nil && live.Digest == good.Digest {
+		// It was changed before anybody knew what ran there.
+		d.releaseIdle()
+		d.wait("Releasing", "the target is let go to revision %s, the first that is known of it", good.Digest)
+		return true
+	}
 	if d.home() && !d.homeSettled() {
 		d.reportRoute()
 		d.stall(good)

@@ -116,8 +116,8 @@ func (d *decision) begin(live *Revision) {
 		SkippedBy: skipped,
 		Replicas:  replicas,
 		Fenced:    standing,
-		// Pods with users stay until the rollout replaces them.
-		Afresh:     afresh && !d.home(),
+		// What an ephemeral primary's target references does not change, and its pods may have users.
+		Afresh:     afresh && !d.home() && !d.ephemeral() && !d.departing(),
 		ID:         rolloutID(live.Digest, d.in.Now),
 		Revision:   live.Digest,
 		Stage:      v1beta1.StageSettling,

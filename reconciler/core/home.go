@@ -15,11 +15,14 @@ func (d *decision) ephemeral() bool { return d.in.Canary.Lifecycle() == v1beta1.
 // home tells whether users are on the target, or about to be.
 func (d *decision) home() bool { return d.st.TargetServes }
 
+// departing tells that users were told to leave home and the apex Service still leads there.
+func (d *decision) departing() bool { return !d.home() && d.in.Services.Apex == SideTarget }
+
 // bound replaces a stage by the one that the lifecycle of the primary puts in its place: pods that serve users are not rolled, and those that were
 // analysed for an ephemeral primary are the ones that serve.
 func (d *decision) bound(next v1beta1.Stage) v1beta1.Stage {
 	switch {
-	case next == v1beta1.StageScalingUp && d.home():
+	case next == v1beta1.StageScalingUp && (d.home() || (d.ephemeral() || d.departing()) && !d.awaySettled()):
 		return v1beta1.StageTurning
 	case next == v1beta1.StagePromoting && d.ephemeral():
 		return v1beta1.StageReturning
@@ -44,12 +47,14 @@ func (d *decision) holdAtHome() {
 		return
 	}
 	d.plan.Target = &TargetIntent{Hold: true}
+	// Some of its pods may be of the newer revision by now, and all that serve.
+	d.st.ServingHash = ""
 }
 
-// apexPin is the pod hash that the apex Service selects besides while the target is held with users on it: a DaemonSet starts the newer revision on nodes
-// that join. Where most pods are of another revision already, a change went by admission, and a pin would cost their users.
+// apexPin is the pod hash that the apex Service selects besides while the target is held with users on it, and until what came meanwhile is gone: a held
+// DaemonSet starts the newer revision on nodes that join, and wherever a pod is lost.
 func (d *decision) apexPin() string {
-	if t := d.in.Target; !t.Held || 2*t.Updated > t.Total {
+	if t := d.in.Target; !t.Held && t.Total <= t.Updated {
 		return ""
 	}
 	return d.st.ServingHash
@@ -61,7 +66,18 @@ func (d *decision) homeSettled() bool {
 	return s.Apex == SideTarget && s.ApexReady == 0 && (!d.in.Traffic.Weighted || d.routeShows())
 }
 
-// turnDrain is how long requests may still arrive at the side that users were turned away from, once the turn was seen.
+// underTheApex tells whether the apex Service may still lead users to a target that they were told to leave.
+func (d *decision) underTheApex() bool {
+	return (d.ephemeral() || d.departing()) && !d.turnDrained(d.awaySettled())
+}
+
+// awaySettled is the same of users away: the apex Service leads to the primary only.
+func (d *decision) awaySettled() bool {
+	s := d.in.Services
+	return s.Apex == SidePrimary && s.ApexOther == 0 && s.ApexReady >= s.PrimaryReady && (!d.in.Traffic.Weighted || d.routeShows())
+}
+
+// turnDrained tells whether no request can still arrive at the side that users were turned away from, counted from when the turn was seen.
 func (d *decision) turnDrained(seen bool) bool {
 	ro := d.ro()
 	if !seen {
@@ -108,12 +124,17 @@ func (d *decision) endTrip() v1beta1.Stage {
 // detectHome owns what detect does not find in the persistent lifecycle: users are on the side where they are not to stay, or a primary is no longer
 // needed. It tells whether the rollouts of this decision are decided.
 func (d *decision) detectHome() bool {
-	switch live := d.in.Live.Digest; {
+	live := d.in.Live.Digest
+	failed := live == d.st.FailedRevision && live != d.in.Promoted.Digest
+	switch {
 	case live == d.in.Promoted.Digest && d.ephemeral() && !d.home():
+		d.st.FailedRevision = ""
 		d.beginTrip(tripHome, v1beta1.StageReturning, "users return to "+d.target()+", which runs the promoted revision "+live)
-	case live == d.in.Promoted.Digest && !d.ephemeral() && d.home():
+	case (live == d.in.Promoted.Digest || failed) && !d.ephemeral() && d.home():
 		d.beginTrip(tripAway, v1beta1.StageTurning, "the primary of "+d.target()+" is to serve from now on")
-	case d.home() && live != d.st.FailedRevision && d.wayBack(live):
+	case failed && d.home() && (d.deserted() || d.in.Target.Updated > 0):
+		d.beginTrip(tripAway, v1beta1.StageTurning, "pods of the promoted revision of "+d.target()+" are missing, so its primary is made")
+	case !failed && d.home() && d.wayBack(live):
 		d.begin(d.in.Live)
 		d.ro().Stage = v1beta1.StageTurning
 		d.again(0)
@@ -124,9 +145,18 @@ func (d *decision) detectHome() bool {
 	return true
 }
 
-// wayBack tells whether the primary is kept with a revision that served before.
+// deserted tells that users at home find no ready pod, although there ought to be some.
+func (d *decision) deserted() bool {
+	s := d.in.Services
+	return s.Apex == SideTarget && s.ApexOther+s.ApexReady == 0
+}
+
+// wayBack tells whether the primary is kept with a revision that served before, and is there for users.
 func (d *decision) wayBack(digest string) bool {
 	p := d.in.Primary
+	if d.home() && d.in.Services.PrimaryReady == 0 {
+		return false
+	}
 	return p.Exists && p.Revision == digest && d.in.Promoted != nil && digest != d.in.Promoted.Digest
 }
 

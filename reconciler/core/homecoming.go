@@ -78,7 +78,7 @@ func (d *decision) goHome() {
 func (d *decision) arriveHome() v1beta1.Stage {
 	const here = v1beta1.StageReturning
 	ro, s := d.ro(), d.in.Services
-	lost := s.Apex == SideTarget && s.ApexOther+s.ApexReady == 0 && d.in.Target.Replicas > 0 && s.PrimaryReady > 0
+	lost := d.deserted() && s.CanaryReady == 0 && d.in.Target.Replicas > 0 && s.PrimaryReady > 0
 	if lost && trip(ro) {
 		d.leaveHome()
 		d.wait("TargetNotReady", "the target lost all its ready pods as users returned to it; they are on the primary until it has some")
@@ -89,11 +89,21 @@ func (d *decision) arriveHome() v1beta1.Stage {
 		return d.fail("the target lost all its ready pods as users turned to it")
 	}
 	few := s.ApexOther < max(1, needed(d.in.Target.Replicas, d.spec.Analysis.CanaryReadyPercent()))
+	if live := d.in.Live; live != nil && live.Digest != ro.Revision {
+		// A held DaemonSet starts the newer revision in place of pods that are lost; the next rollout takes users away from what is left.
+		few = s.ApexOther == 0
+	}
 	d.wait("Returning", "users turn to the target, waiting for the apex Service and the route to follow: %s", readiness(d.in.Target, s.ApexOther))
 	if !d.turnDrained(d.homeSettled() && (!few || d.in.Target.Replicas == 0)) {
 		return here
 	}
 	if !trip(ro) {
+		if stage, gone := d.regain(here); gone {
+			if stage != here {
+				d.leaveHome()
+			}
+			return stage
+		}
 		d.plan.MarkPromoted = ro.Revision
 		if d.in.Promoted.Digest != ro.Revision {
 			d.wait("Finalising", "recording revision %s as the last good one", ro.Revision)

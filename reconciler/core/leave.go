@@ -51,6 +51,10 @@ func (d *decision) beginLeaving() {
 	if d.ro() != nil && d.ro().Stage == v1beta1.StageLeaving {
 		return
 	}
+	if ro := d.ro(); d.home() && ro != nil && ro.Stage == v1beta1.StageReturning {
+		// Its pods are about to be those of another revision.
+		d.st.ServingHash = ""
+	}
 	d.setPhase(v1beta1.PhaseTerminating)
 	d.st.Rollout = &v1beta1.RolloutStatus{
 		ID: "leave", Stage: v1beta1.StageLeaving, StageSince: d.now(), Reason: "Sluice gives the application back",

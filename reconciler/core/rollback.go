@@ -22,6 +22,9 @@ func (d *decision) fail(why string) v1beta1.Stage {
 func rollBack(d *decision) v1beta1.Stage {
 	const here = v1beta1.StageRollingBack
 	ro := d.ro()
+	if d.home() {
+		return d.rollBackAtHome()
+	}
 	d.wait("RollingBack", "%s", ro.Reason)
 	d.ensurePrimary(d.in.Promoted)
 	if ro.Shelter > 0 {
@@ -34,6 +37,9 @@ func rollBack(d *decision) v1beta1.Stage {
 		if d.rescuable() {
 			return d.beginRescue()
 		}
+		return here
+	}
+	if d.underTheApex() {
 		return here
 	}
 	if !d.drained() || !d.scaledToZero() {
@@ -65,7 +71,7 @@ func fence(d *decision) bool {
 		return true
 	case v1beta1.StageTurning:
 		// Nor has it any here, unless the promoted revision is on its way to or from the primary.
-		if !trip(ro) && d.in.Promoted.Digest == ro.Revision {
+		if !trip(ro) && d.in.Promoted.Digest == ro.Revision || trip(ro) && live.Digest == d.st.FailedRevision {
 			return false
 		}
 		d.supersede(live)
@@ -87,6 +93,9 @@ func fenceOff(d *decision) v1beta1.Stage {
 	d.wait("Fencing", "%s; traffic returns to the primary first", d.ro().Reason)
 	d.takeBack()
 	if d.st.CanaryWeight > 0 && !d.abandon() || !d.drained() {
+		return here
+	}
+	if d.underTheApex() {
 		return here
 	}
 	zero := int32(0)
@@ -122,7 +131,7 @@ func (d *decision) supersede(live *Revision) {
 	}
 	d.normal("Reverted", "%s is back at the promoted revision %s; the rollout of %s is over", d.target(), live.Digest, old)
 	d.setPhase(v1beta1.PhaseSucceeded)
-	if d.home() || d.ro().Stage == v1beta1.StageTurning {
+	if d.home() || d.ro().Stage == v1beta1.StageTurning && d.ephemeral() {
 		// The target still runs what it is back at.
 		d.end(v1beta1.PhaseSucceeded)
 		return

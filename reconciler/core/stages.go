@@ -82,7 +82,7 @@ func settle(d *decision) v1beta1.Stage {
 	d.setPhase(v1beta1.PhaseProgressing)
 	d.plan.Store = d.in.Live != nil && !d.in.Stored[d.ro().Revision]
 	// The target has no users, so a hold has done its work; kubectl's rollout verbs refuse a paused Deployment.
-	if !d.home() {
+	if !d.home() && !d.ephemeral() && !d.departing() {
 		d.releaseIdle()
 	}
 	d.wait("Settling", "revision %s was detected; waiting for further changes of the same apply", d.ro().Revision)

@@ -30,9 +30,7 @@ func turn(d *decision) v1beta1.Stage {
 			return here
 		}
 	}
-	s := d.in.Services
-	seen := s.Apex == SidePrimary && s.ApexOther == 0 && s.ApexReady >= s.PrimaryReady && (!d.in.Traffic.Weighted || d.routeShows())
-	if !d.turnDrained(seen) {
+	if !d.turnDrained(d.awaySettled()) {
 		d.wait("Turning", "users turn from the target to the primary, waiting for the apex Service and the route to follow")
 		return here
 	}
@@ -60,16 +58,15 @@ func (d *decision) growPrimary(digest string) {
 	}
 	d.plan.Primary = p
 	if s := d.st.Scaler; d.scaled() && d.home() && s != nil {
-		s.Floor, s.FloorUntil = max(s.Floor, d.in.Target.Replicas, 1), nil
+		s.Floor, s.FloorUntil = max(s.Floor, d.in.Target.Replicas, d.in.Primary.Replicas, 1), nil
 	}
 }
 
 // mayTurn turns users to the primary once it serves a revision with the capacity of the target. Where nobody serves at home there is nothing to wait for:
 // what waits may be the fix. It tells whether the primary has missed its deadline.
 func (d *decision) mayTurn(digest string) (why string, failed bool) {
-	ro, s := d.ro(), d.in.Services
+	ro, deserted := d.ro(), d.deserted()
 	ready := d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)
-	deserted := s.Apex == SideTarget && s.ApexOther+s.ApexReady == 0
 	switch {
 	case ready:
 	case !deserted:
@@ -77,12 +74,12 @@ func (d *decision) mayTurn(digest string) (why string, failed bool) {
 	case ro.PrimaryUnreadySince == nil:
 		ro.PrimaryUnreadySince = d.later(0)
 	}
-	if !ready && deserted && d.passed(ro.PrimaryUnreadySince.Add(primaryPatience)) {
+	if !ready && deserted && d.passed(ro.PrimaryUnreadySince.Add(min(d.in.Canary.ProgressDeadline(), primaryPatience))) {
 		d.warn("TargetUnhealthy", "Neither %s nor its primary has a ready pod (%s); revision %s goes on all the same, it may be the fix",
 			d.target(), d.primaryReadiness(), ro.Revision)
 		ready = true
 	}
-	if d.overdue(ready) {
+	if d.overdue(ready) && !deserted {
 		return fmt.Sprintf("the primary, which is to serve meanwhile, did not become ready within %s: %s", d.in.Canary.ProgressDeadline(), d.primaryReadiness()), true
 	}
 	if !ready {
@@ -104,24 +101,31 @@ func (d *decision) leaveHome() {
 	d.putInForce(0)
 }
 
-// failAtHome ends a rollout for which no primary could be made. Users are where they were; the target stays held until it is changed again.
+// failAtHome fails a rollout for which no primary could be made. Users are where they were; the target stays held until it is changed again.
 func (d *decision) failAtHome(why string) v1beta1.Stage {
 	if trip(d.ro()) {
 		// Nothing is judged; it goes on as soon as the primary can be made.
 		d.wait("PrimaryNotReady", "%s", why)
 		return v1beta1.StageTurning
 	}
-	d.st.FailedRevision = d.ro().Revision
-	d.warn("Failed", "Canary failed! %s.%s %s", d.in.Canary.Name, d.in.Canary.Namespace, why)
+	return d.fail(why)
+}
+
+// rollBackAtHome ends a rollout that has not moved anybody. The target stays held.
+func (d *decision) rollBackAtHome() v1beta1.Stage {
+	if ro := d.ro(); d.st.Phase == v1beta1.PhaseFailed {
+		d.warn("Failed", "Canary failed! Users of %s stay on revision %s", d.target(), d.in.Promoted.Digest)
+		d.wait("RolloutFailed", "revision %s failed: %s", ro.Revision, ro.Reason)
+	}
 	d.plan.Primary = nil
-	d.end(v1beta1.PhaseFailed)
-	d.wait("RolloutFailed", "revision %s failed: %s", d.st.FailedRevision, why)
+	d.end(d.st.Phase)
 	return ""
 }
 
-// arriveAway ends a trip away from home: the target goes to zero where the primary serves for good.
+// arriveAway ends a trip away from home: the target goes to zero where the primary serves for good, or until there is a fix.
 func (d *decision) arriveAway() v1beta1.Stage {
-	if !d.ephemeral() && !d.scaledToZero() {
+	stays := d.ephemeral() && (d.in.Live == nil || d.in.Live.Digest == d.in.Promoted.Digest)
+	if !stays && !d.scaledToZero() {
 		d.wait("ScalingDown", "the primary serves; scaling the target to zero")
 		return v1beta1.StageTurning
 	}
@@ -139,6 +143,10 @@ func (d *decision) arriveBack() v1beta1.Stage {
 // arrivedBack ends it once the mark is seen: then the primary is not a way back any more but what serves.
 func (d *decision) arrivedBack() v1beta1.Stage {
 	ro := d.ro()
+	if !d.ephemeral() && !d.scaledToZero() {
+		d.wait("ScalingDown", "the primary serves; scaling the target to zero")
+		return v1beta1.StageTurning
+	}
 	d.st.PromotedRevision, d.st.LastPromotedSpec = ro.Revision, ro.Revision
 	d.normal("Promoted", "Users of %s are back on revision %s", d.target(), ro.Revision)
 	d.end(v1beta1.PhaseSucceeded)

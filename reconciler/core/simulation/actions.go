@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
 // Action is something that users, faults or the cluster do.
@@ -86,7 +87,19 @@ func makeActions() []deed {
 		{"a needless event", 3, func(w *World, _, _ int) { w.awake = true }},
 		{"kill the controller", 8, func(w *World, a, _ int) { w.killIn = a % 12 }},
 		{"somebody annotates an object", 4, annotate},
+		// Those that follow happen under an ephemeral primary only.
+		{"switch the lifecycle", 2, switchLifecycle},
+		{"replace a node", 3, replaceNode},
 	}
+}
+
+// deeds are the actions that can happen to a strategy.
+func (s *Strategy) deeds() []deed {
+	const others = 2
+	if s.ephemeral {
+		return actions
+	}
+	return actions[:len(actions)-others]
 }
 
 // upTo is a duration of up to n seconds.
@@ -127,7 +140,7 @@ func scaleTarget(w *World, a, _ int) {
 	}
 	d.replicas = int8(a % 4)
 	w.idleReplicas = true
-	w.hurtIf(d.replicas < w.target.real.replicas)
+	w.hurtIf(d.replicas < w.target.real.replicas || w.strategy.ephemeral && w.target.real.replicas == 0)
 	w.say("user: scales the target to %d", d.replicas)
 	w.edit(&w.target, d)
 }
@@ -194,6 +207,12 @@ func deleteTarget(w *World, _, _ int) {
 func (w *World) recreateTarget() {
 	d := w.target.real
 	d.exists, d.replicas, w.idleReplicas = true, 2, true
+	if w.strategy.ephemeral {
+		d.guarded = w.webhook() && !w.canary.real.gone && core.NeedsHold(w.admit(), at(w.now))
+		d.held = d.guarded
+		w.target.running, w.target.pods = revision{template: nothing}, w.target.pods[:0]
+		w.moved()
+	}
 	w.say("user: creates the target again")
 	w.edit(&w.target, d)
 	w.userChanged()

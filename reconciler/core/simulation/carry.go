@@ -22,7 +22,7 @@ func (w *World) carry(in *core.Observed, plan *core.Plan) {
 		return
 	}
 	for _, effect := range []func(*core.Observed, *core.Plan){
-		w.carrySnapshots, w.carryScalers, w.carryPrimary, w.carryServices, w.carryRoute, w.carryTarget, w.carryChecks,
+		w.carrySnapshots, w.carryTracking, w.carryScalers, w.carryPrimary, w.carryServices, w.carryRoute, w.carryTarget, w.carryChecks,
 	} {
 		if !w.lives() {
 			return
@@ -92,6 +92,11 @@ func (w *World) own(wl *workload, d deployment) {
 }
 
 func (w *World) carryPrimary(_ *core.Observed, p *core.Plan) {
+	if p.DropPrimary && w.primary.seen.exists {
+		w.say("primary: removed")
+		w.own(&w.primary, deployment{generation: w.primary.seen.generation})
+		return
+	}
 	if p.Primary == nil {
 		return
 	}
@@ -126,15 +131,29 @@ func (w *World) carryServices(_ *core.Observed, p *core.Plan) {
 		s.side = p.Services.Apex
 	}
 	s.apex = true
-	if p.Services.Apex != sideTarget {
+	s.apexPin = unpinned
+	if p.Services.ApexPin != "" {
+		r, _ := parse(p.Services.ApexPin)
+		s.apexPin = r.template
+	}
+	if p.Services.Apex != sideTarget || p.Services.Both {
 		s.primary, s.canary, s.pin = true, true, unpinned
 		if p.Services.Pin != "" {
 			r, _ := parse(p.Services.Pin)
 			s.pin = r.template
 		}
 	}
-	if s != w.services.seen && write(w, &w.services, s) {
-		w.moved()
+	before := w.services.seen
+	if s == before || !write(w, &w.services, s) {
+		return
+	}
+	w.moved()
+	switch {
+	case before.side == s.side:
+	case s.side == sideTarget:
+		w.turnedHome()
+	case s.side == sidePrimary:
+		w.turnedAway()
 	}
 }
 
@@ -186,6 +205,7 @@ func (w *World) carryTarget(_ *core.Observed, p *core.Plan) {
 	if p.Target.Release {
 		d.held = false
 	}
+	d.held = d.held || p.Target.Hold
 	w.own(&w.target, d)
 }
 

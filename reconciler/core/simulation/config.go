@@ -48,11 +48,21 @@ func (w *World) push(template int8) {
 	if !d.exists || d.spec.template == template {
 		return
 	}
+	if w.refused() {
+		return
+	}
+	if !d.guarded && w.strategy.ephemeral {
+		// Nobody looks after it yet, or any more.
+		w.trusted |= revision{template, w.config.real}.bit()
+	}
 	w.say("user: pushes %s", revision{template: template}.hash())
 	w.snapshotFirst()
 	d.spec = revision{template: template}
 	if w.webhook() && !w.canary.real.gone {
 		w.admitTemplate(&d)
+	}
+	if st := w.status(); w.strategy.ephemeral && !d.held && (st.Phase == "" || st.Phase == v1beta1.PhaseInitializing) {
+		w.trusted |= revision{template, w.config.real}.bit()
 	}
 	if !w.webhook() || w.canary.real.deleted {
 		// Nobody holds it back, and whoever deletes a Canary gets the target as they ask for it.
@@ -66,7 +76,7 @@ func (w *World) push(template int8) {
 // admitTemplate is what admission does with a target that is about to get another template: it records who asks for it, and may hold it.
 func (w *World) admitTemplate(d *deployment) {
 	w.stamp(core.PartTemplate, "alice", d.spec.hash())
-	if core.NeedsHold(w.admit(), at(w.now)) {
+	if d.guarded && !w.admissionSees.deleted || core.NeedsHold(w.admit(), at(w.now)) {
 		d.held = true
 		w.say("admission: holds the change")
 		return
@@ -99,7 +109,8 @@ func (w *World) stamp(part, by, digest string) {
 
 // changeConfig is a user's change of the config, stored after a delay, or never: something behind admission refused it.
 func (w *World) changeConfig(content int8, delay time.Duration, refused bool) {
-	if content == w.config.real {
+	if content == w.config.real || w.strategy.ephemeral {
+		// What an ephemeral primary's target references is immutable.
 		return
 	}
 	l := landing{at: w.now + delay, content: content, fenced: -1, seen: w.webhook()}

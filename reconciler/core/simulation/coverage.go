@@ -101,6 +101,22 @@ var analysisEdges = [][2]v1beta1.Stage{
 	{v1beta1.StageAnalysing, v1beta1.StagePromoting},
 }
 
+// edgesAtHome and analysisEdgesAtHome are those under an ephemeral primary.
+var (
+	edgesAtHome = [][2]v1beta1.Stage{
+		{"", v1beta1.StageSettling}, {v1beta1.StageSettling, v1beta1.StageTurning}, {v1beta1.StageTurning, v1beta1.StageScalingUp},
+		{v1beta1.StageTurning, v1beta1.StageSettling}, {v1beta1.StageTurning, ""}, {v1beta1.StageScalingUp, v1beta1.StageFencing},
+		{v1beta1.StageScalingUp, v1beta1.StageRollingBack}, {v1beta1.StageFencing, v1beta1.StageSettling}, {v1beta1.StageRollingBack, ""},
+		{"", v1beta1.StageReturning}, {v1beta1.StageReturning, ""}, {"", v1beta1.StageLeaving}, {v1beta1.StageTurning, v1beta1.StageLeaving},
+	}
+	analysisEdgesAtHome = [][2]v1beta1.Stage{
+		{v1beta1.StageSettling, v1beta1.StageConfirming}, {v1beta1.StageConfirming, v1beta1.StageTurning}, {v1beta1.StageScalingUp, v1beta1.StageAnalysing},
+		{v1beta1.StageScalingUp, v1beta1.StagePreparing}, {v1beta1.StagePreparing, v1beta1.StageAnalysing}, {v1beta1.StageAnalysing, v1beta1.StageFencing},
+		{v1beta1.StageAnalysing, v1beta1.StageRollingBack}, {v1beta1.StageAnalysing, v1beta1.StageConfirmingPromotion},
+		{v1beta1.StageAnalysing, v1beta1.StageReturning},
+	}
+)
+
 // hollow lists what n schedules of a strategy have visited too rarely.
 func (c *Coverage) hollow(s *Strategy, n int) []string {
 	least := n / enough
@@ -110,12 +126,15 @@ func (c *Coverage) hollow(s *Strategy, n int) []string {
 			out = append(out, fmt.Sprintf("%s: %d times, less than %d", what, times, least))
 		}
 	}
-	for _, a := range actions {
+	for _, a := range s.deeds() {
 		note(a.name, c.Faults[a.name])
 	}
 	note(faultConflict, c.Faults[faultConflict])
 	must := edges
-	if !s.skip {
+	switch {
+	case s.ephemeral:
+		must = slices.Concat(edgesAtHome, analysisEdgesAtHome)
+	case !s.skip:
 		must = slices.Concat(edges, analysisEdges)
 	}
 	for _, e := range must {

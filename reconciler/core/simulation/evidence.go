@@ -37,7 +37,7 @@ func (w *World) statusStored() {
 	st := w.status()
 	w.noteFailure(st)
 	ro := st.Rollout
-	if ro == nil || ro.Stage == v1beta1.StageLeaving {
+	if ro == nil || ro.Stage == v1beta1.StageLeaving || moves(ro) {
 		return
 	}
 	w.everRescued = w.everRescued || ro.InPrimary

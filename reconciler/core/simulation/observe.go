@@ -65,11 +65,12 @@ func (w *World) observe() core.Observed {
 		in.Baseline = catalogue.stored[s.baseline.template][s.baseline.config]
 	}
 	hash := ""
-	if st.Rollout != nil {
-		if hash = st.Rollout.PodHash; hash == "" && in.Live != nil {
-			in.LivePodHash = w.podHash(st.Rollout, &in.Target)
-			hash = in.LivePodHash
-		}
+	if core.NeedsPodHash(in.Canary) && in.Live != nil {
+		in.LivePodHash = w.podHash(&in.Target)
+		hash = in.LivePodHash
+	}
+	if st.Rollout != nil && st.Rollout.PodHash != "" {
+		hash = st.Rollout.PodHash
 	}
 	in.Services = w.observedServices(hash)
 	w.observeScaler(&in)
@@ -85,8 +86,8 @@ func (w *World) observedLive() *core.Revision {
 }
 
 // podHash is read from the API server, so only in the stage that needs it.
-func (w *World) podHash(ro *v1beta1.RolloutStatus, t *core.Workload) string {
-	if ro.Stage != v1beta1.StageScalingUp || !t.Current || t.Held {
+func (w *World) podHash(t *core.Workload) string {
+	if !t.Current || t.Held {
 		return ""
 	}
 	if w.target.made&(1<<w.target.seen.spec.template) == 0 || w.target.daemonSet && w.target.seen.replicas == 0 {

@@ -14,6 +14,8 @@ func (w *World) judgePlan(in *core.Observed, p *core.Plan) {
 	w.collect(in, p)
 	w.judgeRoute(in, p)
 	w.judgeTarget(in, p)
+	w.judgeRelease(in, p)
+	w.judgeDesertion(p)
 	w.judgeMarks(in, p)
 	w.judgeSuspension(in, p)
 }
@@ -119,15 +121,21 @@ func (w *World) judgeMarks(in *core.Observed, p *core.Plan) {
 	if p.MarkPromoted == "" || wasPromoted(in, p.MarkPromoted) {
 		return
 	}
+	r, _ := parse(p.MarkPromoted)
+	if st := w.status(); w.strategy.ephemeral && (st.Phase == "" || st.Phase == v1beta1.PhaseInitializing) {
+		// What served when Sluice came.
+		w.trusted |= r.bit()
+	}
 	hurt := w.hurtLately()
 	if hurt && !in.Primary.Exists {
 		// Somebody has just deleted it; it is made again from what is marked.
 		return
 	}
-	if in.Primary.Revision != p.MarkPromoted || in.Primary.Updated == 0 && !hurt {
+	if w.marksTarget(in, r) {
+		hurt = true
+	} else if in.Primary.Revision != p.MarkPromoted || in.Primary.Updated == 0 && !hurt {
 		w.violate(promiseAnalysed, "%s is marked as promoted, the primary runs %s with %d pods of it", p.MarkPromoted, in.Primary.Revision, in.Primary.Updated)
 	}
-	r, _ := parse(p.MarkPromoted)
 	if w.trusted&r.bit() == 0 {
 		if problem := w.incomplete(r); problem != "" {
 			w.violate(promiseAnalysed, "%s is marked as promoted: %s", p.MarkPromoted, problem)

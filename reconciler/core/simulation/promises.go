@@ -123,7 +123,7 @@ func (w *World) hold() {
 	if w.canary.real.gone {
 		return
 	}
-	if p := &w.primary; !p.real.exists || int8(len(p.pods)) < p.real.replicas || p.ready(w.now, nil) < p.real.replicas {
+	if p := w.serving(); !p.real.exists || int8(len(p.pods)) < p.real.replicas || w.found(p) < p.real.replicas {
 		w.shortAt = w.now
 	}
 	w.blinded = w.blind()
@@ -143,6 +143,7 @@ func (w *World) hold() {
 		}
 	}
 	w.holdApex()
+	w.holdHome()
 }
 
 // missed tells that what was taken away may still be felt: a side lacks pods, the data plane has yet to follow, or the controller cannot have seen that
@@ -159,6 +160,8 @@ func (w *World) holdCapacity(s *split) {
 		return
 	}
 	switch {
+	case s.viaApex && w.strategy.ephemeral:
+		// See holdHome.
 	case s.viaApex:
 		side := &w.primary
 		if w.services.real.side == sideTarget {
@@ -302,7 +305,7 @@ func (w *World) excused(s *split) bool {
 // holdApex: between the first promotion and the end, users of the apex Service meet the primary, or a target that was restored.
 func (w *World) holdApex() {
 	st, s := w.status(), &w.services.real
-	if s.side != sideTarget || !s.apex || !w.snapshots.real.hasPromoted || st.Phase == "" || st.Phase == v1beta1.PhaseInitializing {
+	if w.strategy.ephemeral || s.side != sideTarget || !s.apex || !w.snapshots.real.hasPromoted || st.Phase == "" || st.Phase == v1beta1.PhaseInitializing {
 		return
 	}
 	if st.Phase != v1beta1.PhaseTerminating {
@@ -326,7 +329,7 @@ func (w *World) given() {
 	if t.real.spec.template != w.snapshots.real.promoted.template {
 		w.violate(promiseRestore, "the application is given back with %s, the last good one is %s", t.real.spec.hash(), w.snapshots.real.promoted.hash())
 	}
-	if t.ready(w.now, nil) == 0 {
+	if t.ready(w.now, nil) == 0 && !(w.strategy.ephemeral && w.idleReplicas && t.real.replicas == 0) {
 		w.violate(promiseHealthy, "the application is given back without a ready pod")
 	}
 	for _, l := range w.splits {

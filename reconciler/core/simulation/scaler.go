@@ -49,7 +49,9 @@ func (w *World) autoscale() {
 	}
 	w.roundAt = w.now + scalerRound
 	pace, share := w.scalers.real, w.share
-	w.share = w.splits0().Canary
+	if w.share = w.splits0().Canary; w.serving() == &w.target {
+		w.share = 100
+	}
 	w.resize(&w.primary, 100-share, max(scalerMin, pace.floor))
 	if !pace.asleep {
 		w.resize(&w.target, share, scalerMin)

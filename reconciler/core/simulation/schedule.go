@@ -26,6 +26,19 @@ const (
 )
 
 // stagesWaited are the stages that actions wait for, the short ones too.
+func (s *Strategy) stagesWaited() []v1beta1.Stage {
+	if s.ephemeral {
+		return stagesWaitedAtHome
+	}
+	return stagesWaited
+}
+
+// stagesWaitedAtHome are those under an ephemeral primary.
+var stagesWaitedAtHome = []v1beta1.Stage{
+	v1beta1.StageSettling, v1beta1.StageTurning, v1beta1.StageTurning, v1beta1.StageScalingUp, v1beta1.StagePreparing, v1beta1.StageAnalysing,
+	v1beta1.StageConfirmingPromotion, v1beta1.StageReturning, v1beta1.StageReturning, v1beta1.StageFencing, v1beta1.StageRollingBack,
+}
+
 var stagesWaited = []v1beta1.Stage{
 	v1beta1.StageSettling, v1beta1.StageScalingUp, v1beta1.StagePreparing, v1beta1.StageAnalysing, v1beta1.StageAnalysing, v1beta1.StageConfirmingPromotion,
 	v1beta1.StagePromoting, v1beta1.StageFinalising, v1beta1.StageFencing, v1beta1.StageRollingBack,
@@ -37,11 +50,11 @@ func NewSchedule(s *Strategy, seed uint64) Schedule {
 	d.seed = uint64(d.hashed(s.Name, 1<<62))
 	out := Schedule{Strategy: s, Seed: seed}
 	shares := 0
-	for _, a := range actions {
+	for _, a := range s.deeds() {
 		shares += a.share
 	}
 	roll := func(n int) int { return d.roll(diceActions, n) }
-	if roll(12) == 0 {
+	if roll(12) == 0 && !s.ephemeral {
 		out.Actions = append(out.Actions, stuckPromotion(roll)...)
 	}
 	for range 2 + roll(6) {
@@ -57,7 +70,8 @@ func NewSchedule(s *Strategy, seed uint64) Schedule {
 		case 1, 2, 3:
 			a.Wait = time.Duration(roll(80)) * 100 * time.Millisecond
 		case 4, 5:
-			a.On, a.Wait = stagesWaited[roll(len(stagesWaited))], time.Duration(roll(15))*100*time.Millisecond
+			waited := s.stagesWaited()
+			a.On, a.Wait = waited[roll(len(waited))], time.Duration(roll(15))*100*time.Millisecond
 		case 6, 7:
 			a.Wait = time.Duration(roll(40)) * 100 * time.Millisecond
 			a.Mid = 1 + roll(6)

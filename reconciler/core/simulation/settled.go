@@ -117,6 +117,14 @@ func (w *World) unsettled() string {
 	case w.stuckBeforeFirst():
 		return ""
 	}
+	if w.restsAtHome() {
+		for _, part := range []func() string{w.unsettledStatus, w.unsettledHome, w.unexplained} {
+			if why := part(); why != "" {
+				return why
+			}
+		}
+		return ""
+	}
 	for _, part := range []func() string{
 		w.unsettledStatus, w.unsettledPrimary, w.unsettledServices, w.unsettledTarget, w.unsettledRoute, w.unexplained,
 	} {

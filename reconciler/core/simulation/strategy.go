@@ -16,6 +16,8 @@ type Strategy struct {
 	weighted, daemonSet bool
 	// scaled tells that the Canary names an autoscaler.
 	scaled bool
+	// ephemeral tells that the primary is there during rollouts only.
+	ephemeral bool
 	// analysis is the part of the spec that makes the strategy.
 	analysis v1beta1.CanaryAnalysis
 	// skip asks for no analysis at all.
@@ -43,6 +45,11 @@ func Strategies() []*Strategy {
 		{Name: "autoscaled", weighted: true, scaled: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 30, MaxWeight: 60}},
 		{Name: "autoscaled-blue-green", weighted: true, scaled: true, analysis: v1beta1.CanaryAnalysis{Iterations: 2}},
 		{Name: "daemonset", weighted: true, daemonSet: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 30, MaxWeight: 60}},
+		{Name: "ephemeral", weighted: true, ephemeral: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 25, MaxWeight: 50}},
+		{Name: "ephemeral-blue-green", weighted: true, ephemeral: true, analysis: v1beta1.CanaryAnalysis{Iterations: 2}},
+		{Name: "ephemeral-services", ephemeral: true, analysis: v1beta1.CanaryAnalysis{Iterations: 2}},
+		{Name: "ephemeral-autoscaled", weighted: true, ephemeral: true, scaled: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 30, MaxWeight: 60}},
+		{Name: "ephemeral-daemonset", weighted: true, ephemeral: true, daemonSet: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 30, MaxWeight: 60}},
 	}
 	for _, s := range list {
 		s.specs = s.makeSpecs()
@@ -111,6 +118,9 @@ func (s *Strategy) makeSpecs() []*v1beta1.CanarySpec {
 	base.Analysis.Metrics = []v1beta1.CanaryMetric{{Name: "request-success-rate"}}
 	if s.scaled {
 		base.AutoscalerRef = reference()
+	}
+	if s.ephemeral {
+		base.Primary = ephemeral()
 	}
 	hooked := base
 	for _, t := range []v1beta1.HookType{

@@ -85,6 +85,8 @@ type services struct {
 	// side is whose pods the apex Service selects, pin the hash that the canary Service selects besides; -1 for none.
 	side core.Side
 	pin  int8
+	// apexPin is the hash that the apex Service selects besides; -1 for none.
+	apexPin int8
 }
 
 const unpinned = int8(-1)
@@ -159,6 +161,9 @@ func (w *World) countEndpoints() endpoints {
 	}
 	if s.apex && s.side == core.SideTarget {
 		e.apexTarget = w.target.ready(w.now, nil)
+		if s.apexPin != unpinned {
+			e.apexTarget = w.target.ready(w.now, &revision{template: s.apexPin})
+		}
 	}
 	for i := range w.target.pods {
 		p := &w.target.pods[i]

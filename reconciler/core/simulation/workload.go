@@ -19,7 +19,7 @@ const (
 
 // deployment is a Deployment or DaemonSet as stored: what is wanted, and what its controller reports.
 type deployment struct {
-	exists, held bool
+	exists, held, guarded bool
 	// spec is what pods are to run: a template, or of a primary a whole revision.
 	spec revision
 	// replicas is 0 of an idle DaemonSet, and the number of nodes of any other.
@@ -27,6 +27,9 @@ type deployment struct {
 	generation, observed      int32
 	total, updated, available int8
 }
+
+// nothing is the template of a workload that has never rolled out.
+const nothing = int8(-1)
 
 type pod struct {
 	// spec is the template that it was made from, content what it has read.
@@ -98,6 +101,11 @@ func (w *World) operate(wl *workload) {
 		wl.running = d.spec
 		wl.made |= 1 << d.spec.template
 	}
+	if wl.running.template == nothing {
+		// It was created with a hold, so there is no template to make pods of.
+		w.report(wl)
+		return
+	}
 	before := len(wl.pods)
 	if wl.daemonSet {
 		w.replaceInPlace(wl)
@@ -130,6 +138,10 @@ func (w *World) replaceAndSurge(wl *workload) {
 // replaceInPlace replaces one pod after another.
 func (w *World) replaceInPlace(wl *workload) {
 	want := int(wl.real.replicas)
+	if w.strategy.ephemeral && wl.real.held {
+		w.topUp(wl, want)
+		return
+	}
 	for len(wl.pods) > want {
 		w.drop(wl, func(*pod) bool { return true })
 	}
@@ -186,6 +198,9 @@ func (w *World) report(wl *workload) {
 	d.total, d.updated, d.available = int8(len(wl.pods)), int8(wl.count(wl.running)), wl.ready(w.now, nil)
 	if wl.running != d.spec {
 		d.updated = 0
+	}
+	if wl.daemonSet && w.strategy.ephemeral {
+		d.updated = int8(wl.count(d.spec))
 	}
 	set(w, wl.kind, &wl.object, d)
 }

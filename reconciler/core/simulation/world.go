@@ -87,7 +87,7 @@ func newWorld(s *Strategy, spec *v1beta1.CanarySpec) *World {
 	for range 2 {
 		w.target.pods = append(w.target.pods, pod{syncAt: never})
 	}
-	w.services = stored(services{apex: true, side: sideTarget, pin: unpinned})
+	w.services = stored(services{apex: true, side: sideTarget, pin: unpinned, apexPin: unpinned})
 	w.route = stored(route{})
 	w.snapshots = stored(snapshots{})
 	w.endpoints = stored(w.countEndpoints())

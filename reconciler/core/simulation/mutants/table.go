@@ -13,7 +13,7 @@ type mutant struct {
 
 // table holds the mutants by promise. Each is a mistake that a person could make.
 func table() []mutant {
-	return slices.Concat(users(), analysed(), traffic(), restored(), changes(), healthy())
+	return slices.Concat(users(), analysed(), traffic(), restored(), changes(), healthy(), atHome())
 }
 
 func users() []mutant {

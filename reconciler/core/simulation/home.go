@@ -1,0 +1,221 @@
+package simulation
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// This file models and holds what is particular to an ephemeral primary: users are on the target between rollouts, which is guarded, and turn from one side
+// to the other by the apex Service.
+
+// ephemeral is the part of a Canary's spec that asks for one. It is kept for long enough to be met as a way back.
+func ephemeral() *v1beta1.PrimarySpec {
+	return &v1beta1.PrimarySpec{Lifecycle: v1beta1.LifecycleEphemeral, Retain: "15s"}
+}
+
+// isEphemeral tells whether the Canary asks for one now.
+func (w *World) isEphemeral() bool {
+	p := w.canary.real.spec.Primary
+	return p != nil && p.Lifecycle == v1beta1.LifecycleEphemeral
+}
+
+// serving is the workload that users reach unless they are sent to the canary.
+func (w *World) serving() *workload {
+	if w.strategy.ephemeral && w.services.real.side == sideTarget {
+		return &w.target
+	}
+	return &w.primary
+}
+
+// refused tells whether admission is away and a change of the target is denied for that.
+func (w *World) refused() bool {
+	if !w.target.real.guarded || w.webhook() {
+		return false
+	}
+	w.say("API server: denies the change, for admission is away and the target is guarded")
+	return true
+}
+
+// switchLifecycle is a user's change of how the primary lives.
+func switchLifecycle(w *World, a, _ int) {
+	w.editSpec(func(s *v1beta1.CanarySpec) {
+		if s.Primary = nil; a%3 != 0 {
+			s.Primary = ephemeral()
+		}
+	})
+}
+
+// carryTracking labels the target.
+func (w *World) carryTracking(_ *core.Observed, p *core.Plan) {
+	if d := w.target.seen; p.TrackTarget && d.exists && d.guarded != p.Guard {
+		d.guarded = p.Guard
+		write(w, &w.target.object, d)
+	}
+}
+
+// turnedHome holds that users are taken to what was analysed, and that its pods are enough for them.
+func (w *World) turnedHome() {
+	if !w.strategy.ephemeral || w.canary.real.deleted || !w.snapshots.real.hasPromoted {
+		return
+	}
+	w.say("apex Service: to the target")
+	t := &w.target
+	r := revision{t.running.template, w.config.real}
+	if w.trusted&r.bit() == 0 {
+		if problem := w.incomplete(r); problem != "" {
+			w.violate(promiseAnalysed, "users turn to the target's pods of %s: %s", r.digest(), problem)
+		}
+		w.trusted |= r.bit()
+	}
+	already := len(w.splits) > 0 && w.newest().Canary == 100
+	if need := w.users; w.strategy.scaled && !already && t.real.replicas < need && !w.hurtLately() && w.now-w.hurtAt > scalerPatience && w.now-w.loadAt > scalerPatience {
+		w.violate(promiseTraffic, "users turn to the target with %d pods, they need %d", t.real.replicas, need)
+	}
+}
+
+// found counts the ready pods of a side that users find who are not sent to the canary.
+func (w *World) found(side *workload) int8 {
+	if pin := w.services.real.apexPin; side.kind == kindTarget && pin != unpinned {
+		return side.ready(w.now, &revision{template: pin})
+	}
+	return side.ready(w.now, nil)
+}
+
+// turnedAway holds that the primary is as large as what users leave.
+func (w *World) turnedAway() {
+	if !w.strategy.ephemeral || w.canary.real.deleted || w.hurtLately() || w.blinded {
+		return
+	}
+	w.say("apex Service: to the primary")
+	have, left := int(w.primary.ready(w.now, nil)), int(w.target.ready(w.now, nil))
+	if have*100 < left*w.canary.real.spec.Analysis.PrimaryReadyPercent() {
+		w.violate(promiseTraffic, "users turn to the primary with %d ready pods, the target has %d", have, left)
+	}
+}
+
+// holdHome: users at home find a ready pod, and nothing but what served before or was analysed.
+func (w *World) holdHome() {
+	s, st := &w.services.real, w.status()
+	if !w.strategy.ephemeral || !s.apex || w.asAsked || st.Phase == "" || st.Phase == v1beta1.PhaseInitializing {
+		return
+	}
+	side := w.serving()
+	for i := range side.pods {
+		p := &side.pods[i]
+		if p.readyAt > w.now || side.kind == kindTarget && s.apexPin != unpinned && p.spec.template != s.apexPin {
+			continue
+		}
+		if forced := st.Phase == v1beta1.PhaseTerminating && w.hurtLately(); side.kind == kindTarget && !forced && !w.trustedTemplate(p.spec.template) {
+			w.violate(promiseUsers, "users of the apex Service are served by %s, which nobody has analysed", p.content.digest())
+			return
+		}
+	}
+	if w.found(side) == 0 && !w.hurtLately() && (side.kind == kindPrimary || side.real.replicas > 0) {
+		w.violate(promiseTraffic, "users of the apex Service find no ready pod")
+	}
+}
+
+// judgeRelease: a target with users is not let go to what nobody has analysed.
+func (w *World) judgeRelease(in *core.Observed, p *core.Plan) {
+	if st := w.status(); p.Target != nil && p.Target.Release && in.Live != nil && (st.Phase == "" || st.Phase == v1beta1.PhaseInitializing) {
+		// It is not looked after yet, and must be able to change.
+		r, _ := parse(in.Live.Digest)
+		w.trusted |= r.bit()
+	}
+	if p.Target == nil || !p.Target.Release || !in.Target.Held || in.Services.Apex != sideTarget || in.Promoted == nil || in.Leaving || in.Live == nil {
+		return
+	}
+	if r, _ := parse(in.Live.Digest); w.strategy.ephemeral && w.trusted&r.bit() == 0 {
+		w.violate(promiseUsers, "the hold on %s is released while users are on the target", in.Live.Digest)
+	}
+}
+
+// judgeDesertion: users are turned to a primary without a ready pod only if nobody serves them where they are.
+func (w *World) judgeDesertion(p *core.Plan) {
+	if !slices.ContainsFunc(p.Events, func(e core.Event) bool { return e.Reason == "TargetUnhealthy" }) {
+		return
+	}
+	if w.target.ready(w.now, nil) > 0 && !w.hurtLately() && w.target.fresh() && w.endpoints.fresh() {
+		w.violate(promiseHealthy, "users turn to a primary without a ready pod, the target has some")
+	}
+	w.hurtAt = w.now
+}
+
+// marksTarget tells whether what is marked as promoted is what users at home are on, or were a moment ago.
+func (w *World) marksTarget(in *core.Observed, r revision) bool {
+	if in.Services.Apex != sideTarget || !in.Target.Exists || !w.strategy.ephemeral {
+		return false
+	}
+	return w.target.running.template == r.template || w.trusted&r.bit() != 0
+}
+
+// moves tells of rollouts that move users only.
+func moves(ro *v1beta1.RolloutStatus) bool {
+	return strings.HasPrefix(ro.ID, "return-") || strings.HasPrefix(ro.ID, "turn-")
+}
+
+// unsettledHome says what is not as it is to be at rest under an ephemeral primary.
+func (w *World) unsettledHome() string {
+	st, t, s, marked := w.status(), &w.target, w.services.real, w.snapshots.real
+	switch {
+	case !marked.hasPromoted || st.PromotedRevision != marked.promoted.digest():
+		return "status says that " + st.PromotedRevision + " is promoted, marked is " + marked.promoted.digest()
+	case s.side != sideTarget:
+		return "users are on the primary"
+	case w.primary.real.exists:
+		return "the primary is still there"
+	case t.real.held != (w.live() != marked.promoted):
+		return "the hold on the target is not as it is to be"
+	case int8(t.count(marked.promoted.bare())) != t.real.replicas || t.ready(w.now, nil) != t.real.replicas:
+		return "the target lacks ready pods of the promoted revision"
+	case t.real.replicas == 0 && !w.idleReplicas:
+		return "the target has no replicas"
+	case s.apexPin != unpinned && !t.real.held || !t.real.guarded:
+		return "the pin or the guard is not as it is to be"
+	}
+	return w.unsettledRouteHome()
+}
+
+func (w *World) unsettledRouteHome() string {
+	if r := w.route.real; w.strategy.weighted && (!r.exists || !r.accepted || r.fence != nil || !r.split.viaApex || len(w.splits) != 1) {
+		return "the route does not lead to the apex Service"
+	}
+	return ""
+}
+
+// restsAtHome tells whether an ephemeral primary is to be gone at rest: nothing has failed, or no primary could be made.
+func (w *World) restsAtHome() bool {
+	return w.isEphemeral() && (w.status().TargetServes || w.live().digest() == w.status().PromotedRevision)
+}
+
+// topUp is what becomes of a held DaemonSet: pods are not replaced, but each node without one gets one of the stored template.
+func (w *World) topUp(wl *workload, want int) {
+	for len(wl.pods) > want {
+		w.drop(wl, func(*pod) bool { return true })
+	}
+	running := wl.running
+	wl.running = wl.real.spec
+	for len(wl.pods) < want {
+		wl.made |= 1 << wl.real.spec.template
+		wl.pods = append(wl.pods, w.newPod(wl))
+	}
+	wl.running = running
+}
+
+// replaceNode takes a node away, with the pods there, and another one joins.
+func replaceNode(w *World, _, _ int) {
+	if !w.target.daemonSet {
+		return
+	}
+	w.say("cluster: a node is replaced by another one")
+	w.hurtIf(true)
+	for _, wl := range []*workload{&w.target, &w.primary} {
+		if len(wl.pods) > 0 {
+			wl.pods = wl.pods[1:]
+		}
+		w.hurt(wl, func(*pod) {})
+	}
+}
