@@ -107,7 +107,7 @@ var (
 		{"", v1beta1.StageSettling}, {v1beta1.StageSettling, v1beta1.StageTurning}, {v1beta1.StageTurning, v1beta1.StageScalingUp},
 		{v1beta1.StageTurning, v1beta1.StageSettling}, {v1beta1.StageTurning, ""}, {v1beta1.StageScalingUp, v1beta1.StageFencing},
 		{v1beta1.StageScalingUp, v1beta1.StageRollingBack}, {v1beta1.StageFencing, v1beta1.StageSettling}, {v1beta1.StageRollingBack, ""},
-		{"", v1beta1.StageReturning}, {v1beta1.StageReturning, ""}, {"", v1beta1.StageLeaving}, {v1beta1.StageTurning, v1beta1.StageLeaving},
+		{"", v1beta1.StageReturning}, {v1beta1.StageReturning, ""}, {"", v1beta1.StageLeaving},
 	}
 	analysisEdgesAtHome = [][2]v1beta1.Stage{
 		{v1beta1.StageSettling, v1beta1.StageConfirming}, {v1beta1.StageConfirming, v1beta1.StageTurning}, {v1beta1.StageScalingUp, v1beta1.StageAnalysing},
