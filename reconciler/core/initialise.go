@@ -101,11 +101,32 @@ func (d *decision) stall(good *Revision) {
 	d.releaseIdle()
 	live := d.in.Live
 	turned := !d.home() && d.in.Services.Apex == SidePrimary || d.plan.Services.Apex == SidePrimary
-	if d.in.Promoted != nil || live == nil || live.Digest == good.Digest || turned {
+	switch {
+	case live == nil || live.Digest == good.Digest:
+		return
+	case d.in.Promoted != nil:
+		if !d.givesUpOnLastGood(good) {
+			return
+		}
+	case turned:
 		return
 	}
 	d.plan.Store, d.plan.MarkBaseline = true, live.Digest
 	d.warn("Rebaselined", "the primary did not become ready with revision %s; it is given the target's revision %s", good.Digest, live.Digest)
+}
+
+// givesUpOnLastGood tells whether somebody has asked that a primary which no longer comes up with the last good revision of an earlier life is given
+// what the target is now, unanalysed. Nobody serves users then, and only people know whether the target is a fix or what was being analysed.
+func (d *decision) givesUpOnLastGood(good *Revision) bool {
+	if d.in.Primary.Available > 0 {
+		return false
+	}
+	if d.spec.SkipAnalysis {
+		return true
+	}
+	d.wait("PrimaryNotReady", "waiting for the primary with the last good revision %s: %s; if that one cannot come back, set spec.skipAnalysis to give the "+
+		"primary the target's revision %s, unanalysed", good.Digest, d.primaryReadiness(), d.in.Live.Digest)
+	return false
 }
 
 // routePatience is how long a provider may take to answer for a route before that is worth an event.

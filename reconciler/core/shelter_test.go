@@ -188,3 +188,25 @@ func TestFirstRevisionNeverReady(t *testing.T) {
 	}
 	golden(t, "first-never-ready", w.story())
 }
+
+// A cluster is restored from its backup with an empty status, the last good revision does not come up any more and the target is at zero: what the target is
+// changed to is only given to users if somebody asks for that, and then it is.
+func TestRestoredWithoutAHealthyCopy(t *testing.T) {
+	w := initialised(t, impatient(), true)
+	w.canary.Status = v1beta1.CanaryStatus{}
+	w.breakPrimary("v1")
+	w.push("v2")
+	for range 1200 {
+		w.step()
+	}
+	if w.promoted != "v1" || w.first["v2"] > 0 {
+		t.Fatalf("v2 was taken up unasked: promoted %s, first weight %d\n%s", w.promoted, w.first["v2"], w.story())
+	}
+	w.says(t, "PrimaryNotReady", "set spec.skipAnalysis")
+	w.edit("sets skipAnalysis", func(s *v1beta1.CanarySpec) { s.SkipAnalysis = true })
+	w.must(t, 2*time.Minute, w.phase(v1beta1.PhaseInitialized))
+	if w.promoted != "v2" {
+		t.Errorf("promoted %s", w.promoted)
+	}
+	golden(t, "restored-without-a-healthy-copy", w.story())
+}
