@@ -118,7 +118,53 @@ func TestServiceHasNoPods(t *testing.T) {
 			t.Errorf("the story speaks of %q:\n%s", word, w.story())
 		}
 	}
-	if a, b := NeedsImages(w.canary, Workload{}); a || b {
-		t.Error("images are looked at")
+	for _, stage := range []v1beta1.Stage{v1beta1.StageAnalysing, v1beta1.StagePromoting} {
+		c := w.canary.DeepCopy()
+		c.Status.Rollout = &v1beta1.RolloutStatus{Stage: stage, Revision: "v3", Images: []v1beta1.ContainerImages{{Name: "main"}}}
+		if a, b := NeedsImages(c, Workload{Revision: "v3", Current: true, Updated: 1}); a || b {
+			t.Errorf("%s: images are looked at", stage)
+		}
+	}
+}
+
+// deciding is a decision about a Service in the middle of a rollout of v2.
+func deciding(edit func(*Observed)) *decision {
+	w := newServiceWorld(progressive())
+	in := w.observe()
+	in.Canary.Status.Rollout = &v1beta1.RolloutStatus{Revision: "v2", PodHash: "v2", Shelter: allUsers}
+	in.Services = Services{Ready: true, PinnedHash: "v2", PrimaryReady: 2, CanaryReady: 2, ApexReady: 2}
+	edit(&in)
+	return newDecision(in)
+}
+
+// Where a copy leads is believed when it says so and all its endpoints do.
+func TestEndpointsThatCount(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit          func(*Observed)
+		canary, alike bool
+	}{
+		"all follow":                   {func(*Observed) {}, true, true},
+		"one slice is behind":          {func(o *Observed) { o.Services.CanaryOther = 1 }, false, true},
+		"nobody is ready":              {func(o *Observed) { o.Services.CanaryReady = 0 }, false, true},
+		"somebody pinned it elsewhere": {func(o *Observed) { o.Services.PinnedHash = "v1" }, false, true},
+		"somebody edited it":           {func(o *Observed) { o.Services.Ready = false }, false, true},
+		"the target has others":        {func(o *Observed) { o.Services.ApexOther = 1 }, true, false},
+		"the target lacks some":        {func(o *Observed) { o.Services.ApexReady = 1 }, true, false},
+	} {
+		d := deciding(c.edit)
+		if got := d.canaryServes(); got != c.canary {
+			t.Errorf("%s: the canary serves: %v", name, got)
+		}
+		if got := d.targetLeadsAlike(); got != c.alike {
+			t.Errorf("%s: the target leads where the primary does: %v", name, got)
+		}
+	}
+}
+
+// The canary's Service leads to what was analysed whatever the target has become, so it may take in whom the primary cannot take.
+func TestShelterBehindAService(t *testing.T) {
+	d := deciding(func(o *Observed) { o.Live = revisionOf("v3", 0) })
+	if !d.sound() {
+		t.Error("what was analysed is not trusted because the target was changed")
 	}
 }
