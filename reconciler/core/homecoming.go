@@ -85,7 +85,6 @@ func (d *decision) arriveHome() v1beta1.Stage {
 		return here
 	}
 	if lost && d.in.Promoted.Digest != ro.Revision {
-		d.leaveHome()
 		return d.fail("the target lost all its ready pods as users turned to it")
 	}
 	few := s.ApexOther < max(1, needed(d.in.Target.Replicas, d.spec.Analysis.CanaryReadyPercent()))

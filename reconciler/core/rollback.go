@@ -7,6 +7,10 @@ import (
 // fail ends the rollout as failed: the verdict stands at once, what follows is the way back.
 func (d *decision) fail(why string) v1beta1.Stage {
 	ro := d.ro()
+	if d.home() && ro.Stage == v1beta1.StageReturning {
+		// Users are on their way to the very pods that are not to serve them.
+		d.leaveHome()
+	}
 	ro.Reason = cut(why, v1beta1.MaxRolloutReason)
 	if !d.restoring() {
 		// What an operator restores is no change of the target.

@@ -40,13 +40,7 @@ func abort(d *decision, _ v1beta1.Verb, req *VerbRequest) string {
 
 // callOff ends the rollout as failed.
 func (d *decision) callOff(by string) {
-	why := "aborted by " + by
-	if d.home() {
-		// Users have not left the target, which has yet to be rolled.
-		d.failAtHome(why)
-		return
-	}
-	d.rollout(d.fail(why), d.ro().Reason)
+	d.rollout(d.fail("aborted by "+by), d.ro().Reason)
 }
 
 func pause(d *decision, _ v1beta1.Verb, req *VerbRequest) string {
