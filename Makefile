@@ -58,6 +58,10 @@ mutants: ## Break each promise of the core on purpose and report the schedules t
 bench-admission: manifests ## Measure what admission costs on a local API server; prints a table, fails for counts and never for times
 	cd e2e && go run ./cmd/bench-admission
 
+.PHONY: bench-fleet
+bench-fleet: ## Measure a hundred Canaries at once on a local cluster with played pods; prints tables, fails for counts and never for times
+	cd e2e && go run ./cmd/bench-fleet
+
 .PHONY: lint
 lint: check-generated ## Check the style of all code with golangci-lint, and what is generated; the first time builds the tools
 	lint="$$(go tool -n -modfile=e2e/tools/lint/go.mod golangci-lint)"; \

@@ -44,7 +44,7 @@ const (
 	scrapeInterval      = time.Second
 )
 
-// Options for Up.
+// Options for Up and Connect.
 type Options struct {
 	// Log receives progress, one line at a time; nil discards it.
 	Log io.Writer
@@ -52,6 +52,16 @@ type Options struct {
 	ReadyTimeout time.Duration
 	// SluiceArgs are added to the controller's arguments.
 	SluiceArgs []string
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	if o.ReadyTimeout == 0 {
+		o.ReadyTimeout = defaultReadyTimeout
+	}
+	return o
 }
 
 // Harness is a cluster with everything on it. It is safe for concurrent use.
@@ -70,13 +80,8 @@ type Harness struct {
 // Up makes sure that everything runs on the cluster, and returns when it is
 // ready. When all of it is there already, that takes seconds.
 func Up(ctx context.Context, c *cluster.Cluster, o Options) (*Harness, error) {
-	if o.Log == nil {
-		o.Log = io.Discard
-	}
-	if o.ReadyTimeout == 0 {
-		o.ReadyTimeout = defaultReadyTimeout
-	}
-	h, err := newHarness(c, o)
+	o = o.withDefaults()
+	h, err := Connect(c, o)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +106,9 @@ func Up(ctx context.Context, c *cluster.Cluster, o Options) (*Harness, error) {
 	return h, nil
 }
 
-func newHarness(c *cluster.Cluster, o Options) (*Harness, error) {
+// Connect is a harness of what is on the cluster now; nothing is installed.
+func Connect(c *cluster.Cluster, o Options) (*Harness, error) {
+	o = o.withDefaults()
 	config, err := c.RESTConfig()
 	if err != nil {
 		return nil, err

@@ -134,10 +134,11 @@ func TestCountRequests(t *testing.T) {
 	got, err := countRequests(`# HELP apiserver_flowcontrol_dispatched_requests_total x
 apiserver_flowcontrol_dispatched_requests_total{flow_schema="sluice",priority_level="workload-high"} 12
 apiserver_flowcontrol_dispatched_requests_total{flow_schema="sluice-leases",priority_level="leader-election"} 1.5e+02
+apiserver_flowcontrol_dispatched_requests_total{flow_schema="sluice-watches",priority_level="workload-high"} 9
 apiserver_flowcontrol_dispatched_requests_total{flow_schema="exempt",priority_level="exempt"} 7
 apiserver_flowcontrol_rejected_requests_total{flow_schema="sluice",priority_level="workload-high"} 5
 `)
-	if want := (Requests{Leases: 150, Other: 12}); err != nil || got != want {
+	if want := (Requests{Leases: 150, Watches: 9, Other: 12}); err != nil || got != want {
 		t.Errorf("counted %+v (%v), want %+v", got, err, want)
 	}
 }
@@ -210,5 +211,23 @@ sluice_other{outcome="panicked"} 9
 	}
 	if err := a.countCalls("apiserver_admission_webhook_request_total{name=\"targets.sluice.dev\"} many\n"); err == nil {
 		t.Error("a count that is no number was accepted")
+	}
+}
+
+func TestUsageAddsTimeAndTakesTheLargestMemory(t *testing.T) {
+	var u Usage
+	for _, metrics := range []string{
+		"# HELP process_cpu_seconds_total x\nprocess_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 4e+07\nprocess_resident_memory_bytes_other 9e+09\n",
+		"process_cpu_seconds_total 0.25\nprocess_resident_memory_bytes 3e+07\n",
+	} {
+		if err := u.add(metrics); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (Usage{CPU: 1750 * time.Millisecond, Resident: 40_000_000}); u != want {
+		t.Errorf("%+v, want %+v", u, want)
+	}
+	if err := u.add("process_cpu_seconds_total 1\n"); err == nil {
+		t.Error("a process without memory is believed")
 	}
 }

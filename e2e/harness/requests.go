@@ -9,7 +9,7 @@ import (
 )
 
 // flowSchemas make the API server count Sluice's requests apart from all
-// others, and its leases apart from the rest.
+// others, and its leases and watches apart from the rest.
 //
 //go:embed manifests/flowschemas.yaml
 var flowSchemas string
@@ -17,16 +17,18 @@ var flowSchemas string
 const (
 	requestsMetric = "apiserver_flowcontrol_dispatched_requests_total"
 	schemaLeases   = "sluice-leases"
+	schemaWatches  = "sluice-watches"
 	schemaOther    = "sluice"
 )
 
 // Requests that Sluice's service account sent since the API server started. A
-// watch counts once, when it is opened.
-type Requests struct{ Leases, Other int }
+// watch counts once, when it is opened; client libraries open each again every
+// few minutes.
+type Requests struct{ Leases, Watches, Other int }
 
 // Minus counts what came after an earlier count.
 func (r Requests) Minus(earlier Requests) Requests {
-	return Requests{Leases: r.Leases - earlier.Leases, Other: r.Other - earlier.Other}
+	return Requests{Leases: r.Leases - earlier.Leases, Watches: r.Watches - earlier.Watches, Other: r.Other - earlier.Other}
 }
 
 // SluiceRequests reads the API server's own counter.
@@ -38,7 +40,7 @@ func (h *Harness) SluiceRequests(ctx context.Context) (Requests, error) {
 	return countRequests(text)
 }
 
-// countRequests adds up the samples of the two flow schemas.
+// countRequests adds up the samples of the flow schemas.
 func countRequests(metrics string) (Requests, error) {
 	var total Requests
 	for line := range strings.Lines(metrics) {
@@ -53,6 +55,8 @@ func countRequests(metrics string) (Requests, error) {
 		switch {
 		case strings.Contains(labels, `flow_schema="`+schemaLeases+`"`):
 			total.Leases += int(count)
+		case strings.Contains(labels, `flow_schema="`+schemaWatches+`"`):
+			total.Watches += int(count)
 		case strings.Contains(labels, `flow_schema="`+schemaOther+`"`):
 			total.Other += int(count)
 		}

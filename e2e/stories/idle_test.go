@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/e2e/harness"
 )
 
 // idleWindow is how long the API server's counters are watched.
@@ -34,8 +35,12 @@ func noticed(t *testing.T, alone func()) {
 	defer timer.Stop()
 	<-timer.C
 	spokenAfter, ownAfter := s.requests()
-	t.Logf("in %s between rollouts: %d lease requests, %d others of Sluice's (watches that are opened again), %d requests but watches for flagger.app",
-		idleWindow, spokenAfter[0]-spoken[0], spokenAfter[1]-spoken[1], ownAfter-own)
+	said := spokenAfter.Minus(spoken)
+	t.Logf("in %s between rollouts: %d lease requests, %d watches opened again, %d other requests of Sluice's, %d requests but watches for flagger.app",
+		idleWindow, said.Leases, said.Watches, said.Other, ownAfter-own)
+	if said.Other != 0 {
+		t.Errorf("%d requests of Sluice's although nothing changed", said.Other)
+	}
 	if ownAfter != own {
 		t.Errorf("%d requests for Canaries although nothing changed", ownAfter-own)
 	}
@@ -70,8 +75,8 @@ func (s *story) quiet() {
 	})
 }
 
-// requests are the API server's counts of Sluice's requests, leases and others, and of all requests but watches for its own kinds.
-func (s *story) requests() (sluice [2]int, own int) {
+// requests are the API server's counts of Sluice's requests, and of all requests but watches for its own kinds.
+func (s *story) requests() (sluice harness.Requests, own int) {
 	s.Helper()
 	r, err := stage.SluiceRequests(s.ctx)
 	s.ok(err)
@@ -87,5 +92,5 @@ func (s *story) requests() (sluice [2]int, own int) {
 		}
 		own += int(n)
 	}
-	return [2]int{r.Leases, r.Other}, own
+	return r, own
 }

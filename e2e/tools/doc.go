@@ -1,5 +1,5 @@
 // Package tools builds the programs that the local cluster and the end-to-end
-// tests run: Kubernetes, containerd, Traefik, Prometheus, Helm and others. Nothing
+// tests run: Kubernetes, containerd, Traefik, Prometheus, Helm, kwok and others. Nothing
 // is downloaded as a binary: each group is a small Go module of its own in a
 // folder beside this file, so that the groups' dependency graphs never mix
 // with each other or with the project's.

@@ -83,6 +83,11 @@ var groups = []Group{
 		Binaries: []Binary{{"metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"}},
 	},
 	{
+		// Plays nodes and pods by the hundred: the fleet benchmark uses it.
+		Name:     "kwok",
+		Binaries: []Binary{{"kwok", "sigs.k8s.io/kwok/cmd/kwok"}},
+	},
+	{
 		// A tool of people, not of the cluster: the stories about releases use it.
 		Name:     "helm",
 		Binaries: []Binary{{"helm", "helm.sh/helm/v4/cmd/helm"}},

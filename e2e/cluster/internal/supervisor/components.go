@@ -18,6 +18,9 @@ func components(dir state.Dir, s Spec) []node.Component {
 	key := func(name string) string { return dir.Path("pki", name) }
 	config := func(name string) string { return dir.Path("config", name) }
 	apiReady := insideServer + "/readyz"
+	// By default these two send 20 and 50 requests a second, and a hundred
+	// applications that roll out at once wait for that and nothing else.
+	unthrottled := []string{"--kube-api-qps=300", "--kube-api-burst=600"}
 	path := "PATH=" + s.ContainerdDir + ":" + filepath.Dir(s.Runc) + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")
 	list := []node.Component{
 		{Name: "etcd", Argv: []string{
@@ -34,7 +37,7 @@ func components(dir state.Dir, s Spec) []node.Component {
 		}},
 		{Name: "containerd", Argv: []string{filepath.Join(s.ContainerdDir, "containerd"), "--config=" + config("containerd.toml")}},
 		{Name: "kube-apiserver", After: etcdHealth, Argv: apiServer(kubernetes("kube-apiserver"), key)},
-		{Name: "kube-controller-manager", After: apiReady, Argv: []string{
+		{Name: "kube-controller-manager", After: apiReady, Argv: append([]string{
 			kubernetes("kube-controller-manager"),
 			"--kubeconfig=" + config("controller-manager.kubeconfig"),
 			"--controllers=*",
@@ -45,12 +48,12 @@ func components(dir state.Dir, s Spec) []node.Component {
 			"--cluster-signing-cert-file=" + key("ca.crt"),
 			"--cluster-signing-key-file=" + key("ca.key"),
 			"--flex-volume-plugin-dir=" + dir.Path("root", "volume-plugins"),
-		}},
-		{Name: "kube-scheduler", After: apiReady, Argv: []string{
+		}, unthrottled...)},
+		{Name: "kube-scheduler", After: apiReady, Argv: append([]string{
 			kubernetes("kube-scheduler"),
 			"--kubeconfig=" + config("scheduler.kubeconfig"),
 			"--leader-elect=false",
-		}},
+		}, unthrottled...)},
 		{Name: "kubelet", After: apiReady, Argv: []string{
 			kubernetes("kubelet"),
 			"--config=" + config("kubelet.json"),
