@@ -46,8 +46,10 @@ func (o *engineOptions) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.includeLabelPrefix, "include-label-prefix", "", "prefixes of the labels that primaries take over from their targets; * for all")
 	fs.BoolVar(&o.configTracking, "enable-config-tracking", true, "take changes of referenced ConfigMaps and Secrets for changes of the target")
 	fs.BoolVar(&o.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references into other namespaces")
-	fs.Float64Var(&o.qps, "kubeconfig-qps", 100, "requests to the API server per second, at most")
-	fs.IntVar(&o.burst, "kubeconfig-burst", 250, "requests to the API server in a burst, at most")
+	// A hundred Canaries that change at once send some three thousand requests, and admission stores its snapshots by the same client: the
+	// limit is for defects. What is fair to others the API server decides.
+	fs.Float64Var(&o.qps, "kubeconfig-qps", 500, "requests to the API server per second, at most")
+	fs.IntVar(&o.burst, "kubeconfig-burst", 1000, "requests to the API server in a burst, at most")
 }
 
 func (o *engineOptions) validate() error {
