@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// sampleEvery is how often Sluice's memory is looked at.
-	sampleEvery = time.Second
+	// sampleEvery is how often Sluice's memory is looked at, which costs Sluice
+	// some processor time.
+	sampleEvery = 5 * time.Second
 	// quietFor is how long Sluice has to have said nothing but to its lease.
 	quietFor  = 3 * time.Second
 	quietPoll = time.Second

@@ -44,11 +44,13 @@ type phase struct {
 	requests harness.Requests
 	cpu      time.Duration
 	resident int64
+	// load of the machine at the end.
+	load string
 }
 
 func (p phase) line() string {
-	return fmt.Sprintf("%s; requests of Sluice: %d, watches %d, leases %d; CPU %s, memory %s",
-		seconds(p.spans.whole), p.requests.Other, p.requests.Watches, p.requests.Leases, seconds(p.cpu), megabytes(p.resident))
+	return fmt.Sprintf("%s; requests of Sluice: %d, watches %d, leases %d; CPU %s, memory %s; load %s",
+		seconds(p.spans.whole), p.requests.Other, p.requests.Watches, p.requests.Leases, seconds(p.cpu), megabytes(p.resident), p.load)
 }
 
 // outcome is how one rollout ended.
@@ -113,9 +115,10 @@ func (r *result) render() string {
 		seconds(r.initialise.spans.whole), seconds(r.podsStart.spans.whole), seconds(r.initialise.spans.whole-r.podsStart.spans.whole), seconds(aimBeyondPods))
 	fmt.Fprintf(&b, "| one rolled out, the others idle | %s | %d × %s and a rolling update without Canary: %s | %.2f | %.1f |\n",
 		seconds(r.one.spans.whole), iterations, analysisInterval, seconds(ideal), ratio(r.one, ideal), aimAlone)
-	fmt.Fprintf(&b, "| all rolled out at once | %s | one alone: %s | %.2f | %.1f |\n",
-		seconds(r.all.spans.whole), seconds(r.one.spans.whole), ratio(r.all, r.one.spans.whole), aimTogether)
-	fmt.Fprintf(&b, "\n| part | whole | median | longest | requests | watches opened | lease | requests per Canary | CPU | memory |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "| all rolled out at once | %s | one alone: %s; rolling updates of all without Canaries: %s | %.2f | %.1f |\n",
+		seconds(r.all.spans.whole), seconds(r.one.spans.whole), seconds(r.podsRollAll.spans.whole), ratio(r.all, r.one.spans.whole), aimTogether)
+	fmt.Fprintln(&b, "\n| part | whole | median | longest | requests | watches opened | lease | requests per Canary | CPU | memory | load |")
+	fmt.Fprintln(&b, "|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, row := range []struct {
 		what string
 		of   int
@@ -136,8 +139,8 @@ func (r *result) render() string {
 		if len(row.spans.each) > 0 {
 			whole, median, longest = seconds(row.spans.whole), seconds(row.spans.median()), seconds(row.spans.longest())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %d | %s | %s | %s |\n", row.what, whole, median, longest,
-			row.requests.Other, row.requests.Watches, row.requests.Leases, per, seconds(row.cpu), megabytes(row.resident))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %d | %s | %s | %s | %s |\n", row.what, whole, median, longest,
+			row.requests.Other, row.requests.Watches, row.requests.Leases, per, seconds(row.cpu), megabytes(row.resident), row.load)
 	}
 	return b.String()
 }

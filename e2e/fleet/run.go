@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -82,6 +83,17 @@ func Run(ctx context.Context, o Options) (table string, problems []string, err e
 	return r.render(), r.judge(), nil
 }
 
+// load is the machine's: how many processes ran or wanted to, over the last
+// minute.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	minute, _, _ := strings.Cut(string(text), " ")
+	return minute
+}
+
 // measure takes all figures, one phase after the other: what Kubernetes needs
 // by itself comes first, while Sluice has no Canary to care for.
 func (b *bench) measure(ctx context.Context) (*result, error) {
@@ -131,6 +143,7 @@ func (b *bench) take(ctx context.Context, p *phase, what string, do func(context
 	watching, stop := context.WithCancel(ctx)
 	peak := b.followMemory(watching)
 	p.spans, err = do(ctx)
+	p.load = load()
 	stop()
 	p.resident = <-peak
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 const (
 	// waitTimeout bounds each wait. It is for defects, not for measuring.
-	waitTimeout = 5 * time.Minute
+	waitTimeout = 15 * time.Minute
 	// rewatch is the pause before a watch that ended is opened again.
 	rewatch = 200 * time.Millisecond
 	// shown is how many of those that keep others waiting an error names.
