@@ -39,6 +39,7 @@ func TestJudge(t *testing.T) {
 		"2 closed":                      func(r *result) { r.admissions.FailedClosed = 2 },
 		"3 broke":                       func(r *result) { r.admissions.Broken = 3 },
 		"1 requests of Sluice":          func(r *result) { r.idle.requests.Other = 1 },
+		"no watch of Sluice":            func(r *result) { r.watches, r.idle.requests.Watches = 0, 0 },
 		"11 watches opened":             func(r *result) { r.idle.requests.Watches = 11 },
 		"200 requests for the lease":    func(r *result) { r.idle.requests.Leases = 200 },
 	} {

@@ -97,6 +97,9 @@ func (r *result) judge() []string {
 	if i.Other > 0 {
 		problem("%d requests of Sluice although nothing changed for %s, want none beside watches and the lease", i.Other, r.idle.lasted)
 	}
+	if r.watches == 0 {
+		problem("no watch of Sluice was counted before it was left idle: the API server does not count them apart, or Sluice sees nothing")
+	}
 	if most := int(r.idle.lasted/watchLife+1) * r.watches; i.Watches > most {
 		problem("%d watches opened in %s, want %d at most: Sluice has %d, and each lasts %s or more", i.Watches, r.idle.lasted, most, r.watches, watchLife)
 	}

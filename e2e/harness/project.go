@@ -49,11 +49,12 @@ func (h *Harness) sluice() program {
 }
 
 // InstallSluice installs Sluice from the checkout, again where it was removed.
+// All its requests are counted, from the first on.
 func (h *Harness) InstallSluice(ctx context.Context) error {
-	if err := h.install(ctx, h.sluice()); err != nil {
+	if err := h.Apply(ctx, flowSchemas); err != nil {
 		return err
 	}
-	return h.Apply(ctx, flowSchemas)
+	return h.install(ctx, h.sluice())
 }
 
 // ShippedManifests are those that a user installs, and deletes.
