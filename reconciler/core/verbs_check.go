@@ -159,6 +159,9 @@ func (s VerbState) resolve(prefix string) (digest, why string) {
 		if !s.Stored[d] {
 			continue
 		}
+		if d == prefix {
+			return d, ""
+		}
 		all = append(all, d)
 		if strings.HasPrefix(d, prefix) {
 			found = append(found, d)

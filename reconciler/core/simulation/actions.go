@@ -87,6 +87,9 @@ func makeActions() []deed {
 		{"a needless event", 3, func(w *World, _, _ int) { w.awake = true }},
 		{"kill the controller", 8, func(w *World, a, _ int) { w.killIn = a % 12 }},
 		{"somebody annotates an object", 4, annotate},
+		// These come in schedules of their own, see withOperators.
+		{"an operator's verb", 0, operator},
+		{"an operator restores a revision", 0, restoreOne},
 		// Those that follow happen under an ephemeral primary only.
 		{"switch the lifecycle", 2, switchLifecycle},
 		{"replace a node", 3, replaceNode},

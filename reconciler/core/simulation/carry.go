@@ -22,7 +22,7 @@ func (w *World) carry(in *core.Observed, plan *core.Plan) {
 		return
 	}
 	for _, effect := range []func(*core.Observed, *core.Plan){
-		w.carrySnapshots, w.carryTracking, w.carryScalers, w.carryPrimary, w.carryServices, w.carryRoute, w.carryTarget, w.carryChecks,
+		w.carrySnapshots, w.carryTracking, w.carryScalers, w.carryPrimary, w.carryServices, w.carryRoute, w.carryTarget, w.carryChecks, w.carryVerb,
 	} {
 		if !w.lives() {
 			return

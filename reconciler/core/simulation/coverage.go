@@ -127,7 +127,9 @@ func (c *Coverage) hollow(s *Strategy, n int) []string {
 		}
 	}
 	for _, a := range s.deeds() {
-		note(a.name, c.Faults[a.name])
+		if a.share > 0 {
+			note(a.name, c.Faults[a.name])
+		}
 	}
 	note(faultConflict, c.Faults[faultConflict])
 	must := edges

@@ -36,6 +36,7 @@ type evidence struct {
 func (w *World) statusStored() {
 	st := w.status()
 	w.noteFailure(st)
+	w.noteVerb(st)
 	ro := st.Rollout
 	if ro == nil || ro.Stage == v1beta1.StageLeaving || moves(ro) {
 		return
@@ -43,10 +44,16 @@ func (w *World) statusStored() {
 	w.everRescued = w.everRescued || ro.InPrimary
 	if ro.ID == w.evidence.id {
 		w.evidence.goOn(ro)
+		w.evidence.skipped = w.evidence.skipped || w.skips(ro)
 		return
 	}
-	w.holdBeginning(ro.Revision)
+	if ro.RestoredBy == "" {
+		w.holdBeginning(ro.Revision)
+	} else {
+		w.holdRestoring(ro)
+	}
 	w.evidence = w.begin(ro)
+	w.evidence.skipped = w.evidence.skipped || w.skips(ro)
 }
 
 // noteFailure notes which revision has failed, and after how many changes.

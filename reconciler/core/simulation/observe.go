@@ -47,7 +47,7 @@ func (w *World) observe() core.Observed {
 	st := w.canary.seen.status
 	in := core.Observed{
 		Now: at(w.now), Canary: &w.scratch, Leaving: w.canary.seen.deleted, Target: w.target.observed(), Primary: w.primary.observed(),
-		Stored: w.storedMap(), Traffic: w.strategy.traffic(), Route: w.observedRoute(),
+		Stored: w.storedMap(), Verb: w.canary.seen.verb, Traffic: w.strategy.traffic(), Route: w.observedRoute(),
 	}
 	if in.Primary.Exists {
 		in.Primary.Revision = w.primary.seen.spec.digest()

@@ -27,6 +27,12 @@ func (w *World) judgeSuspension(in *core.Observed, p *core.Plan) {
 	}
 	if from, to := stageOf(&in.Canary.Status), stageOf(&p.Status); from != to {
 		switch to {
+		case v1beta1.StagePromoting, v1beta1.StageFinalising:
+			if p.Status.Rollout.RestoredBy != "" {
+				// An operator's way back is not held up.
+				break
+			}
+			w.violate(promiseChanges, "a suspended rollout goes on from %s to %s", orNone(from), to)
 		case "", v1beta1.StageFencing, v1beta1.StageRollingBack, v1beta1.StageSettling:
 		default:
 			w.violate(promiseChanges, "a suspended rollout goes on from %s to %s", orNone(from), to)

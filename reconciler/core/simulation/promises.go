@@ -33,6 +33,7 @@ func (v Violation) String() string { return string(v.Promise) + ": " + v.Text }
 type books struct {
 	violations []Violation
 	evidence
+	operators
 	// trusted are the revisions that may serve as primary, as bits.
 	trusted uint32
 	// changes counts users' changes of the live revision, seenLive are the revisions that it has been, as bits.

@@ -21,7 +21,7 @@ const (
 // page is the key of the config in a revision.
 const page = "configmap/page"
 
-// names are the digests of all revisions, configOf the contents that they name, stored what the core is told of them.
+// names are the digests of all revisions, in hexadecimal digits as operators write them, configOf the contents that they name, stored what the core is told of them.
 type names struct {
 	digests [templates][contents]string
 	stored  [templates][contents]*core.Revision
@@ -36,11 +36,11 @@ func newCatalogue() *names {
 	n := &names{back: map[string]revision{}}
 	for t := range int8(templates) {
 		for c := range int8(contents) {
-			content, digest := "", fmt.Sprintf("v%d", t+1)
+			content, digest := "", fmt.Sprintf("abc%03d", t+1)
 			template := digest
 			if c > 0 {
 				content = fmt.Sprintf("c%d", c)
-				digest += "+" + content
+				digest += content
 			}
 			n.config[c] = content
 			n.digests[t][c] = digest

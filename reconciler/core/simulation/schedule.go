@@ -78,7 +78,27 @@ func NewSchedule(s *Strategy, seed uint64) Schedule {
 		}
 		out.Actions = append(out.Actions, a)
 	}
+	if !s.ephemeral && !s.scaled && roll(4) == 0 {
+		out.Actions = withOperators(out.Actions, roll)
+	}
 	return out
+}
+
+// withOperators adds what operators do to a schedule, between what happens otherwise. Workloads with autoscalers or an ephemeral primary have none yet.
+func withOperators(actions []Action, roll func(int) int) []Action {
+	for range 1 + roll(3) {
+		a := Action{Do: doing("an operator's verb"), A: roll(1000), B: roll(1000), Wait: time.Duration(roll(80)) * 100 * time.Millisecond}
+		switch roll(4) {
+		case 0:
+			a.Do = doing("an operator restores a revision")
+		case 1:
+			a.On = stagesWaited[roll(len(stagesWaited))]
+		case 2:
+			a.Mid = 1 + roll(6)
+		}
+		actions = slices.Insert(actions, roll(len(actions)+1), a)
+	}
+	return actions
 }
 
 // stuckPromotion is a promotion that does not end well, and a newer change that may be the fix. Chance alone seldom finds it.

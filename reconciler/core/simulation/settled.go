@@ -80,6 +80,9 @@ func (w *World) calm() {
 		w.restart()
 	}
 	w.heal()
+	if w.verbs > 0 {
+		w.setVerb("resume")
+	}
 	if w.canary.real.spec.Suspend {
 		w.editSpec(func(s *v1beta1.CanarySpec) { s.Suspend = false })
 	}
@@ -210,7 +213,7 @@ func (w *World) unexplained() string {
 		}
 		return ""
 	case st.FailedRevision:
-		if st.Phase != v1beta1.PhaseFailed || ready.Reason != "RolloutFailed" {
+		if st.Phase != v1beta1.PhaseFailed || ready.Reason != "RolloutFailed" && ready.Reason != "Restored" {
 			return fmt.Sprintf("%s has failed, but the phase is %s, and Ready says %s", live.digest(), st.Phase, ready.Reason)
 		}
 		return ""

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -18,6 +19,8 @@ type canary struct {
 	deleted, gone bool
 	spec          *v1beta1.CanarySpec
 	status        *v1beta1.CanaryStatus
+	// verb is what an operator asks for by its annotation; nil without one.
+	verb *core.VerbRequest
 }
 
 // faults are what is wrong for a while; each holds until the moment given.

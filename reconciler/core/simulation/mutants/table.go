@@ -13,7 +13,7 @@ type mutant struct {
 
 // table holds the mutants by promise. Each is a mistake that a person could make.
 func table() []mutant {
-	return slices.Concat(users(), analysed(), traffic(), restored(), changes(), healthy(), atHome())
+	return slices.Concat(users(), analysed(), traffic(), restored(), changes(), healthy(), atHome(), operators())
 }
 
 func users() []mutant {
@@ -306,6 +306,32 @@ func healthy() []mutant {
 				"	if ro != nil {\n" +
 				"		return true\n" +
 				"	}\n",
+		},
+	}
+}
+
+// operators are mistakes about what they ask for.
+func operators() []mutant {
+	return []mutant{
+		{
+			promise: "P1", name: "do what admission has not let through", file: "verbs.go",
+			text:    "	case req.Problem != \"\":\n		return req.Problem\n",
+			instead: "	case req.Problem != \"\":\n		return \"\"\n",
+		},
+		{
+			promise: "P2", name: "skip every analysis after the one that was to be skipped", file: "detect.go",
+			text:    "	d.st.SkipNextBy = \"\"\n",
+			instead: "	_ = d.st.SkipNextBy\n",
+		},
+		{
+			promise: "P5", name: "advance while paused", file: "analyse.go",
+			text:    "	if d.paused() {\n		d.judgedOn()\n		return here\n	}\n",
+			instead: "",
+		},
+		{
+			promise: "P5", name: "roll out what a restored revision has taken the place of", file: "verbs_act.go",
+			text:    "		d.st.FailedRevision = live\n",
+			instead: "		_ = live\n",
 		},
 	}
 }
