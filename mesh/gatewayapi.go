@@ -3,6 +3,7 @@ package mesh
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,7 +44,7 @@ func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Uns
 		merged = live
 	}
 	merged["parentRefs"] = spec["parentRefs"]
-	merged["rules"] = mergeRules(listOf(merged["rules"]), mapsIn(spec["rules"]), servicesOf(c))
+	merged["rules"] = mergeRules(listOf(merged["rules"]), mapsIn(spec["rules"]), servicesOf(c, gatewayAPI{}))
 	if hostnames := listOf(spec["hostnames"]); len(hostnames) > 0 {
 		merged["hostnames"] = hostnames
 	} else {
@@ -51,6 +52,27 @@ func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Uns
 	}
 	out.Object["spec"] = merged
 	return out, nil
+}
+
+// Read reports the split: shares are those of the rule that sends most to the canary, in per cent; conditions, copies and cookies are reported as far as
+// the rules that they take are complete. Where no rule is the Canary's, those that lead to the apex Service reach the primary. A Canary that cannot be
+// rendered is a problem too.
+func (gatewayAPI) Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route {
+	route := core.Route{Exists: true}
+	s := servicesOf(c, gatewayAPI{})
+	live, _, _ := unstructured.NestedFieldNoCopy(carrier.Object, "spec", "rules")
+	rules := mapsIn(live)
+	route.ViaApex = !slices.ContainsFunc(rules, s.owned)
+	route.Split = s.readSplit(c, rules)
+	route.Accepted, route.Problem = acceptance(c, carrier)
+	if problem := s.unusable(c, "HTTPRoute "+carrier.GetName(), rules); problem != "" {
+		route.Accepted, route.Problem = false, problem
+	}
+	return route
+}
+
+func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
+	return servicesOf(c, gatewayAPI{}).divert(c, existing, intent)
 }
 
 // routeSpec renders what the Canary asks for: parents, hostnames and its own rules.
@@ -115,16 +137,4 @@ func orDefault[T any](p *T, def T) *T {
 		return &def
 	}
 	return p
-}
-
-// unusable tells why a route's weights have no effect, or cannot be had at all, whatever its gateways say.
-func (s services) unusable(c *v1beta1.Canary, name string, rules []map[string]any) string {
-	if _, err := routeSpec(c, core.RouteIntent{Split: core.Split{Primary: 100}}); err != nil {
-		return err.Error()
-	}
-	if other := s.shadowed(rules); other != "" {
-		return fmt.Sprintf("HTTPRoute %s: %s matches the same requests as the Canary's rule and comes first, so the weights have no effect; "+
-			"remove it or set spec.service.match", name, other)
-	}
-	return ""
 }

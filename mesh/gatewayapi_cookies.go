@@ -30,10 +30,15 @@ const (
 	cookieAfter  = `(?:;.*)?$`
 )
 
+// cookiePattern is the expression that a Cookie header with a cookie meets.
+func cookiePattern(cookie string) string {
+	return cookieBefore + regexp.QuoteMeta(cookie) + cookieAfter
+}
+
 // withCookie narrows matches to requests that bring a cookie. A condition of the same header gives way: an HTTPRoute has room for one.
 func withCookie(matches []gatewayv1.HTTPRouteMatch, cookie string) []gatewayv1.HTTPRouteMatch {
 	kind := gatewayv1.HeaderMatchRegularExpression
-	condition := gatewayv1.HTTPHeaderMatch{Type: &kind, Name: headerCookie, Value: cookieBefore + regexp.QuoteMeta(cookie) + cookieAfter}
+	condition := gatewayv1.HTTPHeaderMatch{Type: &kind, Name: headerCookie, Value: cookiePattern(cookie)}
 	out := make([]gatewayv1.HTTPRouteMatch, 0, len(matches))
 	for _, m := range matches {
 		m.Headers = slices.DeleteFunc(slices.Clone(m.Headers), func(h gatewayv1.HTTPHeaderMatch) bool {
@@ -45,16 +50,14 @@ func withCookie(matches []gatewayv1.HTTPRouteMatch, cookie string) []gatewayv1.H
 	return out
 }
 
-// cookieOf returns the cookie that a rule asks for in all of its matches, in the form that withCookie gives it; empty without one.
-func cookieOf(rule map[string]any) string {
+// cookieOf returns the cookie that a rule asks for in all of its matches, in the form that cookiePattern gives it; empty without one.
+func (s services) cookieOf(rule map[string]any) string {
 	var cookie string
-	for i, match := range mapsIn(rule["matches"]) {
+	matches, _ := s.in.words()
+	for i, match := range mapsIn(rule[matches]) {
 		found := ""
-		for _, h := range mapsIn(match["headers"]) {
-			if !strings.EqualFold(text(h["name"]), headerCookie) {
-				continue
-			}
-			value, ours := strings.CutPrefix(text(h["value"]), cookieBefore)
+		for _, pattern := range s.in.cookieConditions(match) {
+			value, ours := strings.CutPrefix(pattern, cookieBefore)
 			value, ends := strings.CutSuffix(value, cookieAfter)
 			if plain, ok := unquote(value); ours && ends && ok {
 				found = plain
@@ -115,17 +118,11 @@ func setCookie(value string) []gatewayv1.HTTPRouteFilter {
 	}}
 }
 
-// cookieSetBy returns the cookie that the filters of a destination or rule give, and whether they take it back; empty when they do neither.
-func cookieSetBy(filtered map[string]any) (cookie string, revoked bool) {
-	for _, f := range mapsIn(filtered["filters"]) {
-		modifier, _ := f["responseHeaderModifier"].(map[string]any)
-		for _, h := range mapsIn(modifier["add"]) {
-			if !strings.EqualFold(text(h["name"]), headerSetCookie) {
-				continue
-			}
-			parts := strings.Split(text(h["value"]), "; ")
-			return parts[0], slices.Contains(parts, fmt.Sprint("Max-Age=", maxAgeRevoked))
-		}
+// cookieSetBy returns the cookie that a destination or rule gives, and whether it takes it back; empty when it does neither.
+func (s services) cookieSetBy(of map[string]any) (cookie string, revoked bool) {
+	for _, value := range s.in.cookiesSet(of) {
+		parts := strings.Split(value, "; ")
+		return parts[0], slices.Contains(parts, fmt.Sprint("Max-Age=", maxAgeRevoked))
 	}
 	return "", false
 }

@@ -80,7 +80,7 @@ func render(t *testing.T, c *v1beta1.Canary, live *unstructured.Unstructured, in
 // checkRules holds that the Canary's rules stand together, with explicit weights, and that all of the foreign ones are there.
 func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.Unstructured, foreign []any) {
 	t.Helper()
-	s := servicesOf(c)
+	s := servicesOf(c, gatewayAPI{})
 	rules, _, err := unstructured.NestedSlice(out.Object, "spec", "rules")
 	if err != nil {
 		t.Fatal(err)

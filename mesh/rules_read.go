@@ -1,33 +1,16 @@
 package mesh
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
-
-// Read reports the split: shares are those of the rule that sends most to the canary, in per cent; conditions, copies and cookies are reported as far as
-// the rules that they take are complete. Where no rule is the Canary's, those that lead to the apex Service reach the primary. A Canary that cannot be
-// rendered is a problem too.
-func (gatewayAPI) Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route {
-	route := core.Route{Exists: true}
-	s := servicesOf(c)
-	live, _, _ := unstructured.NestedFieldNoCopy(carrier.Object, "spec", "rules")
-	rules := mapsIn(live)
-	route.ViaApex = !slices.ContainsFunc(rules, s.owned)
-	route.Split = s.readSplit(c, rules)
-	route.Accepted, route.Problem = acceptance(c, carrier)
-	if problem := s.unusable(c, carrier.GetName(), rules); problem != "" {
-		route.Accepted, route.Problem = false, problem
-	}
-	return route
-}
 
 // readSplit puts the split together from the rules that refer to the Canary's Services.
 func (s services) readSplit(c *v1beta1.Canary, rules []map[string]any) core.Split {
@@ -40,7 +23,7 @@ func (s services) readSplit(c *v1beta1.Canary, rules []map[string]any) core.Spli
 			continue
 		}
 		shares = append(shares, rule)
-		if cookieOf(rule) != out.Revoked || out.Revoked == "" {
+		if s.cookieOf(rule) != out.Revoked || out.Revoked == "" {
 			plain = append(plain, rule)
 		}
 	}
@@ -48,8 +31,8 @@ func (s services) readSplit(c *v1beta1.Canary, rules []map[string]any) core.Spli
 	knows := func(rule map[string]any) bool { return s.count(rule, s.canary) > 0 }
 	others := slices.ContainsFunc(plain, func(rule map[string]any) bool { return s.owned(rule) && !knows(rule) })
 	if shared, _, _ := s.widest(slices.DeleteFunc(plain, func(rule map[string]any) bool { return !knows(rule) })); shared != nil {
-		out.Mirror = s.mirror(c, shared)
-		out.Matched = others && equality.Semantic.DeepEqual(shared["matches"], limitedMatches(c))
+		out.Mirror = s.in.copies(s, c, shared)
+		out.Matched = others && equality.Semantic.DeepEqual(s.matches(shared), s.limitedMatches(c))
 	}
 	return out
 }
@@ -68,8 +51,8 @@ func (s services) widest(rules []map[string]any) (widest map[string]any, primary
 func (s services) given(rules []map[string]any) map[string]string {
 	out := map[string]string{}
 	for _, rule := range rules {
-		for _, ref := range mapsIn(rule["backendRefs"]) {
-			if cookie, revoked := cookieSetBy(ref); cookie != "" && !revoked {
+		for _, ref := range s.in.destinations(rule) {
+			if cookie, revoked := s.cookieSetBy(ref); cookie != "" && !revoked {
 				out[s.side(ref)] = cookie
 			}
 		}
@@ -80,7 +63,7 @@ func (s services) given(rules []map[string]any) map[string]string {
 // readCookie notes the cookie of a rule that is about one, and tells whether it keeps users. A rule that keeps users by a cookie that nobody is given, or
 // anywhere but wholly on its side, is read as a share like any other.
 func (s services) readCookie(rule map[string]any, given map[string]string, out *core.Split) bool {
-	cookie := cookieOf(rule)
+	cookie := s.cookieOf(rule)
 	if cookie == "" {
 		return false
 	}
@@ -93,78 +76,41 @@ func (s services) readCookie(rule map[string]any, given map[string]string, out *
 		out.PrimaryCookie = cookie
 		return true
 	}
-	if takesBack(rule, cookie) {
+	if s.takesBack(rule, cookie) {
 		out.Revoked = cookie
 	}
 	return false
 }
 
 // takesBack tells whether a rule, or each of its destinations, takes a cookie back.
-func takesBack(rule map[string]any, cookie string) bool {
-	if of, revoked := cookieSetBy(rule); revoked && of == cookie {
+func (s services) takesBack(rule map[string]any, cookie string) bool {
+	if of, revoked := s.cookieSetBy(rule); revoked && of == cookie {
 		return true
 	}
-	for _, ref := range mapsIn(rule["backendRefs"]) {
-		if of, revoked := cookieSetBy(ref); of != cookie || !revoked {
+	for _, ref := range s.in.destinations(rule) {
+		if of, revoked := s.cookieSetBy(ref); of != cookie || !revoked {
 			return false
 		}
 	}
 	return true
 }
 
-// mirror returns the share of requests that a rule copies to the canary, in per cent, beside what the Canary has copied at all times.
-func (s services) mirror(c *v1beta1.Canary, rule map[string]any) int {
-	always := 0
-	for _, m := range c.Spec.Service.Mirror {
-		if raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&m); err == nil && s.mirrorsTo(map[string]any{"requestMirror": raw}, s.canary) {
-			always++
-		}
-	}
-	for _, f := range mapsIn(rule["filters"]) {
-		if !s.mirrorsTo(f, s.canary) {
-			continue
-		}
-		if always--; always < 0 {
-			return mirroredShare(f)
-		}
-	}
-	return 0
-}
-
-// mirroredShare returns the share that a RequestMirror filter copies, in per cent.
-func mirroredShare(filter map[string]any) int {
-	mirror, _ := filter["requestMirror"].(map[string]any)
-	if percent, ok := mirror["percent"].(int64); ok {
-		return int(percent)
-	}
-	fraction, ok := mirror["fraction"].(map[string]any)
-	if !ok {
-		return 100
-	}
-	numerator, _ := fraction["numerator"].(int64)
-	denominator, ok := fraction["denominator"].(int64)
-	if !ok || denominator <= 0 {
-		denominator = 100 // The default of Gateway API.
-	}
-	return share(numerator, denominator)
-}
-
 // limitedMatches are the matches of the requests that an analysis is limited to, as the API holds them; nil when it is not limited.
-func limitedMatches(c *v1beta1.Canary) []any {
-	spec, err := routeSpec(c, core.RouteIntent{Split: core.Split{Primary: 100, Matched: true}})
+func (s services) limitedMatches(c *v1beta1.Canary) []any {
+	rules, err := s.in.render(c, core.RouteIntent{Split: core.Split{Primary: 100, Matched: true}})
 	if err != nil {
 		return nil
 	}
-	return listOf(mapsIn(spec["rules"])[0]["matches"])
+	return s.matches(rules[0])
 }
 
-// Divert changes the shares in the Canary's rules, and takes out whatever of conditions, copies and cookies the intent does not have. It brings none of
+// divert changes the shares in the Canary's rules, and takes out whatever of conditions, copies and cookies the intent does not have. It brings none of
 // them in: what is missing is left to the next rendering, and until then the requests in question go to the primary. On the way out no rule may go on
 // copying requests to a Service that goes away.
-func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
+func (s services) divert(c *v1beta1.Canary, existing *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
 	out := existing.DeepCopy()
-	s := servicesOf(c)
-	live, found, err := unstructured.NestedFieldNoCopy(out.Object, "spec", "rules")
+	path := s.in.list(c)
+	live, found, err := unstructured.NestedFieldNoCopy(out.Object, path...)
 	if !found || err != nil {
 		return out
 	}
@@ -181,7 +127,8 @@ func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured,
 		}
 	}
 	// The parents of the field were found above.
-	maps.Copy(out.Object["spec"].(map[string]any), map[string]any{"rules": rules})
+	parent, _, _ := unstructured.NestedFieldNoCopy(out.Object, path[:len(path)-1]...)
+	maps.Copy(parent.(map[string]any), map[string]any{path[len(path)-1]: rules})
 	return out
 }
 
@@ -189,7 +136,7 @@ func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured,
 func (s services) limited(rules []map[string]any) bool {
 	shared, others := false, false
 	for _, rule := range rules {
-		if s.owned(rule) && cookieOf(rule) == "" {
+		if s.owned(rule) && s.cookieOf(rule) == "" {
 			knows := s.count(rule, s.canary) > 0
 			shared, others = shared || knows, others || !knows
 		}
@@ -200,35 +147,37 @@ func (s services) limited(rules []map[string]any) bool {
 // diverted changes one of the Canary's rules and tells whether it stays.
 func (s services) diverted(c *v1beta1.Canary, rule map[string]any, limited bool, intent core.RouteIntent) bool {
 	open := intent.Canary > 0 && !intent.ViaApex
-	switch cookie := cookieOf(rule); {
+	switch cookie := s.cookieOf(rule); {
 	case cookie == "":
 	case open && cookie == intent.Revoked:
-		rule["backendRefs"] = asMaps(sides(c, intent.Primary))
+		s.in.redirect(rule, s.in.share(c, core.RouteIntent{Split: core.Split{Primary: intent.Primary, Canary: intent.Canary}}))
 		return true
 	default:
-		return open && !takesBack(rule, cookie) && slices.Contains([]string{intent.Cookie, intent.PrimaryCookie}, cookie)
+		return open && !s.takesBack(rule, cookie) && slices.Contains([]string{intent.Cookie, intent.PrimaryCookie}, cookie)
 	}
-	s.stopMirrors(rule, intent)
+	switch {
+	case intent.ViaApex:
+		s.in.stopCopies(s, rule, s.primary, s.canary)
+	case intent.Mirror == 0:
+		s.in.stopCopies(s, rule, s.canary)
+	}
 	keeps, knows := open && intent.Matched, s.count(rule, s.canary) > 0
 	if limited && knows != keeps {
 		// Under a condition the rule for everybody else stays as it is. Without one it takes the requests of the other rule, which goes.
 		return keeps
 	}
-	rule["backendRefs"] = asMaps(backendRefs(c, intent))
+	s.in.redirect(rule, s.in.share(c, intent))
 	return true
 }
 
-// stopMirrors takes copies out of a rule: those of the analysis unless the intent has them, and on the way out all that go to the primary or the canary.
-func (s services) stopMirrors(rule map[string]any, intent core.RouteIntent) {
-	filters := slices.DeleteFunc(listOf(rule["filters"]), func(f any) bool {
-		if intent.ViaApex {
-			return s.mirrorsTo(f, s.primary, s.canary)
-		}
-		return intent.Mirror == 0 && s.mirrorsTo(f, s.canary)
-	})
-	if len(filters) > 0 {
-		rule["filters"] = filters
-	} else {
-		delete(rule, "filters")
+// unusable tells why the weights of a route, by its kind and name, have no effect, or cannot be had at all, whatever its gateways say.
+func (s services) unusable(c *v1beta1.Canary, name string, rules []map[string]any) string {
+	if _, err := s.in.render(c, core.RouteIntent{Split: core.Split{Primary: 100}}); err != nil {
+		return err.Error()
 	}
+	if other := s.shadowed(rules); other != "" {
+		return fmt.Sprintf("%s: %s matches the same requests as the Canary's rule and comes first, so the weights have no effect; "+
+			"remove it or set spec.service.match", name, other)
+	}
+	return ""
 }

@@ -5,41 +5,73 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
-// The rules of an HTTPRoute are one atomic list in which several may have a say, so they are handled as plain JSON: what this version of the types
+// The rules of a route are one atomic list in which several may have a say, so they are handled as plain JSON: what this version of the types
 // does not know must survive.
 
-// services names the three Services of a Canary.
+// dialect is how one kind of object writes down rules. What the rules mean, and which of them are the Canary's, is the same for all kinds.
+type dialect interface {
+	// list is the path of the list of rules.
+	list(c *v1beta1.Canary) []string
+	// words names the fields of a rule: its conditions, and all that are the Canary's business. Other fields survive.
+	words() (matches string, own []string)
+	// destinations returns where a rule sends requests; redirect has it send them elsewhere.
+	destinations(rule map[string]any) []map[string]any
+	redirect(rule map[string]any, to []any)
+	// leads names the Service in a namespace to which a destination leads; empty when it is none there.
+	leads(destination map[string]any, namespace string) string
+	// weight is the share of one of n destinations, in parts of all weights of the rule.
+	weight(destination map[string]any, n int) int64
+	// acts tells whether a rule does anything without a destination.
+	acts(rule map[string]any) bool
+	// cookieConditions lists what a match compares the Cookie header with; cookiesSet the Set-Cookie headers that a rule or destination adds.
+	cookieConditions(match map[string]any) []string
+	cookiesSet(of map[string]any) []string
+	// copies returns the share of requests that the analysis has copied to the canary, in per cent; stopCopies takes copies to the named
+	// Services out of a rule.
+	copies(s services, c *v1beta1.Canary, rule map[string]any) int
+	stopCopies(s services, rule map[string]any, to ...string)
+	// render returns the Canary's rules for an intent, the one that is always there last; share the destinations of who is shared out.
+	render(c *v1beta1.Canary, intent core.RouteIntent) ([]map[string]any, error)
+	share(c *v1beta1.Canary, intent core.RouteIntent) []any
+	// kept returns the own fields of a rule with what of them survives in the live rule, such as filters that no Canary has words for.
+	kept(live, own map[string]any) map[string]any
+}
+
+// services names the three Services of a Canary, and the dialect in which routes lead to them.
 type services struct {
 	namespace, apex, primary, canary string
+	in                               dialect
 }
 
-func servicesOf(c *v1beta1.Canary) services {
+func servicesOf(c *v1beta1.Canary, in dialect) services {
 	apex, primary, canary := c.ServiceNames()
-	return services{namespace: c.Namespace, apex: apex, primary: primary, canary: canary}
+	return services{namespace: c.Namespace, apex: apex, primary: primary, canary: canary, in: in}
 }
 
-// side tells which of the three a backend reference leads to; empty for anything else.
+// side tells which of the three a destination leads to; empty for anything else.
 func (s services) side(ref map[string]any) string {
-	group, kind, namespace := text(ref["group"]), text(ref["kind"]), text(ref["namespace"])
-	if group != "" && group != "core" || kind != "" && kind != "Service" || namespace != "" && namespace != s.namespace {
-		return ""
-	}
-	if name := text(ref["name"]); name == s.apex || name == s.primary || name == s.canary {
+	if name := s.in.leads(ref, s.namespace); name == s.apex || name == s.primary || name == s.canary {
 		return name
 	}
 	return ""
 }
 
+// matches returns the conditions of a rule.
+func (s services) matches(rule map[string]any) []any {
+	field, _ := s.in.words()
+	return listOf(rule[field])
+}
+
 // count returns how many backends of a rule lead to one of names.
 func (s services) count(rule map[string]any, names ...string) int {
 	n := 0
-	for _, ref := range mapsIn(rule["backendRefs"]) {
+	for _, ref := range s.in.destinations(rule) {
 		if side := s.side(ref); side != "" && slices.Contains(names, side) {
 			n++
 		}
@@ -58,12 +90,12 @@ func (s services) referredBy(rule map[string]any) bool {
 // gives tells whether a rule that is not the Canary's makes way for own: both match the same requests, and the rule sends them to the apex Service
 // alone, or nowhere. Left in place it would win, being first.
 func (s services) gives(rule, own map[string]any) bool {
-	if !equality.Semantic.DeepEqual(rule["matches"], own["matches"]) {
+	if !equality.Semantic.DeepEqual(s.matches(rule), s.matches(own)) {
 		return false
 	}
-	backends := len(mapsIn(rule["backendRefs"]))
+	backends := len(s.in.destinations(rule))
 	if backends == 0 {
-		return len(mapsIn(rule["filters"])) == 0
+		return !s.in.acts(rule)
 	}
 	return s.count(rule, s.apex) == backends
 }
@@ -72,7 +104,7 @@ func (s services) gives(rule, own map[string]any) bool {
 // the canary Service, such as another controller left, go. The last of own is the one that is always there.
 func mergeRules(live []any, own []map[string]any, s services) []any {
 	replaced := func(rule map[string]any) bool { return s.owned(rule) || s.gives(rule, own[len(own)-1]) }
-	merged := mergeOwn(s.keeper(live, replaced), own)
+	merged := s.mergeOwn(s.keeper(live, replaced), own)
 	var out []any
 	placed := false
 	for _, entry := range live {
@@ -96,7 +128,7 @@ func (s services) keeper(live []any, replaced func(map[string]any) bool) map[str
 	var first map[string]any
 	for _, entry := range live {
 		rule, ok := entry.(map[string]any)
-		if !ok || !replaced(rule) || cookieOf(rule) != "" {
+		if !ok || !replaced(rule) || s.cookieOf(rule) != "" {
 			continue
 		}
 		if text(rule["name"]) != "" && s.owned(rule) {
@@ -110,10 +142,10 @@ func (s services) keeper(live []any, replaced func(map[string]any) bool) map[str
 }
 
 // mergeOwn returns own rules with what a Canary has no words for taken over from a live rule. A name is kept once.
-func mergeOwn(live map[string]any, own []map[string]any) []any {
+func (s services) mergeOwn(live map[string]any, own []map[string]any) []any {
 	out := make([]any, 0, len(own))
 	for i, rule := range own {
-		merged := mergeRule(live, rule)
+		merged := s.mergeRule(live, rule)
 		if i < len(own)-1 {
 			delete(merged, "name")
 		}
@@ -122,47 +154,30 @@ func mergeOwn(live map[string]any, own []map[string]any) []any {
 	return out
 }
 
-// mergeRule returns own with what a Canary has no words for taken over from the live rule: further fields, and filters that protect the
-// application. Those stay in front, where they saw each request before.
-func mergeRule(live, own map[string]any) map[string]any {
+// mergeRule returns own with what a Canary has no words for taken over from the live rule.
+func (s services) mergeRule(live, own map[string]any) map[string]any {
 	out := runtime.DeepCopyJSON(live)
 	if out == nil {
 		out = map[string]any{}
 	}
-	var filters []any
-	for _, f := range mapsIn(out["filters"]) {
-		if t := text(f["type"]); t == "ExtensionRef" || t == "ExternalAuth" {
-			filters = append(filters, f)
-		}
-	}
-	for _, field := range []string{"matches", "filters", "backendRefs", "timeouts"} {
+	kept := s.in.kept(out, own)
+	_, fields := s.in.words()
+	for _, field := range fields {
 		delete(out, field)
-		if v, ok := own[field]; ok {
+		if v, ok := kept[field]; ok {
 			out[field] = v
 		}
 	}
-	if filters = append(filters, listOf(own["filters"])...); len(filters) > 0 {
-		out["filters"] = filters
-	}
 	return out
-}
-
-// mirrorsTo tells whether a filter copies requests to one of the named Services.
-func (s services) mirrorsTo(filter any, names ...string) bool {
-	f, _ := filter.(map[string]any)
-	ref, found, err := unstructured.NestedMap(f, "requestMirror", "backendRef")
-	return found && err == nil && slices.Contains(names, s.side(ref)) && s.side(ref) != ""
 }
 
 // split returns the shares of primary and canary in a rule, in per cent of all its weights. A share that is not exactly nothing or everything is
 // never rounded to it. What leads to the apex Service reaches the primary.
 func (s services) split(rule map[string]any) (primary, canary int) {
 	var p, c, total int64
-	for _, ref := range mapsIn(rule["backendRefs"]) {
-		weight, ok := ref["weight"].(int64)
-		if !ok {
-			weight = 1 // The default of Gateway API.
-		}
+	refs := s.in.destinations(rule)
+	for _, ref := range refs {
+		weight := s.in.weight(ref, len(refs))
 		total += weight
 		switch s.side(ref) {
 		case s.canary:
@@ -196,10 +211,13 @@ func (s services) shadowed(rules []map[string]any) string {
 		return ""
 	}
 	for i, rule := range rules[:first] {
-		for _, match := range listOf(rule["matches"]) {
+		if len(s.matches(rule)) == 0 {
+			return fmt.Sprintf("rule %d", i)
+		}
+		for _, match := range s.matches(rule) {
 			same := func(m any) bool { return equality.Semantic.DeepEqual(m, match) }
 			for _, own := range rules[first:] {
-				if s.owned(own) && slices.ContainsFunc(listOf(own["matches"]), same) {
+				if s.owned(own) && slices.ContainsFunc(s.matches(own), same) {
 					return fmt.Sprintf("rule %d", i)
 				}
 			}
