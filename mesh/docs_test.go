@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,12 +11,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/mesh/capability"
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
 // The documented Canaries are complete, and the documented route is the one that follows.
 func TestDocumentedExamples(t *testing.T) {
-	for _, name := range []string{"gatewayapi", "kubernetes"} {
+	for _, name := range []string{"gatewayapi", "istio", "kubernetes", "smi", "traefik"} {
 		t.Run(name, func(t *testing.T) {
 			blocks := yamlBlocks(readFile(t, filepath.Join("..", "docs", "providers", name+".md")))
 			if len(blocks) == 0 {
@@ -48,6 +51,38 @@ func TestDocumentedExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The table of what each provider can do is the capability table. It is written by go test ./mesh -update.
+func TestDocumentedCapabilities(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Traffic providers\n\nWhat `spec.provider` can be, and what this version can do with each. Everything else is denied when a Canary is applied.\n\n")
+	b.WriteString("| provider | weighted steps | A/B testing | blue/green | copies of requests | session affinity | cookie of the primary |\n|---|---|---|---|---|---|---|\n")
+	mark := map[bool]string{true: "yes", false: "–"}
+	for _, name := range capability.Names() {
+		able, _ := capability.Lookup(name)
+		have, label := able.Available, "`"+name+"`"
+		if page := pageOf(name); able.Implemented() {
+			label = "[" + label + "](" + page + ".md)"
+			if _, err := os.Stat(filepath.Join("..", "docs", "providers", page+".md")); err != nil {
+				t.Errorf("provider %s: %v", name, err)
+			}
+		} else {
+			label += ", not in this version"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", label, mark[have.Canary], mark[have.ABTesting], mark[have.BlueGreen],
+			mark[have.MirrorCanary], mark[have.SessionAffinity], mark[have.PrimaryCookie])
+	}
+	compareGolden(t, filepath.Join("..", "docs", "providers", "README.md"), []byte(b.String()))
+}
+
+// pageOf names the page of a provider. Those with one renderer share it.
+func pageOf(provider string) string {
+	page, _, _ := strings.Cut(provider, ":")
+	if page == "linkerd" || page == "osm" {
+		return "smi"
+	}
+	return page
 }
 
 // yamlBlocks returns the fenced YAML blocks of a document.

@@ -57,7 +57,7 @@ func run(m *testing.M, s *testserver.Server) int {
 	return m.Run()
 }
 
-// connect makes the clients, and installs Gateway API once it was seen what the router says without it.
+// connect makes the clients, and installs the CRDs of providers, those of Gateway API once it was seen what the router says without them.
 func connect(ctx context.Context, s *testserver.Server) error {
 	world.config = s.Config
 	var err error
@@ -90,8 +90,10 @@ func connect(ctx context.Context, s *testserver.Server) error {
 	if err := goneGatewayAPI(ctx, s); err != nil {
 		return err
 	}
-	_, err = envtest.InstallCRDs(s.Config, crds)
-	return err
+	if _, err = envtest.InstallCRDs(s.Config, crds); err != nil {
+		return err
+	}
+	return installProviders(ctx, s.Config)
 }
 
 // goneGatewayAPI holds that leaving works when the kind of the route was there and is taken out of the API server, whatever a cache still knows.

@@ -1,9 +1,9 @@
 package mesh
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,11 +19,15 @@ import (
 // further rules beside it, which last as long as they do; see gatewayapi_split.go.
 //
 // Everything is rendered with the defaults that the API server would fill in, so that an unchanged route compares equal.
-type gatewayAPI struct{}
+type gatewayAPI struct {
+	// version of the API; v1 when empty.
+	version string
+}
 
-func (gatewayAPI) Objects(c *v1beta1.Canary) []Object {
+func (g gatewayAPI) Objects(c *v1beta1.Canary) []Object {
 	apex, _, _ := c.ServiceNames()
-	return []Object{{Kind: schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: gatewayv1.GroupVersion.Version, Kind: "HTTPRoute"}, Name: apex}}
+	kind := schema.GroupVersionKind{Group: gatewayv1.GroupName, Version: cmp.Or(g.version, gatewayv1.GroupVersion.Version), Kind: "HTTPRoute"}
+	return []Object{{Kind: kind, Name: apex}}
 }
 
 func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstructured, intent core.RouteIntent) (*unstructured.Unstructured, error) {
@@ -54,21 +58,10 @@ func (gatewayAPI) Render(c *v1beta1.Canary, o Object, existing *unstructured.Uns
 	return out, nil
 }
 
-// Read reports the split: shares are those of the rule that sends most to the canary, in per cent; conditions, copies and cookies are reported as far as
-// the rules that they take are complete. Where no rule is the Canary's, those that lead to the apex Service reach the primary. A Canary that cannot be
-// rendered is a problem too.
+// Read reports the split, and whether the gateways have accepted it.
 func (gatewayAPI) Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route {
-	route := core.Route{Exists: true}
-	s := servicesOf(c, gatewayAPI{})
-	live, _, _ := unstructured.NestedFieldNoCopy(carrier.Object, "spec", "rules")
-	rules := mapsIn(live)
-	route.ViaApex = !slices.ContainsFunc(rules, s.owned)
-	route.Split = s.readSplit(c, rules)
-	route.Accepted, route.Problem = acceptance(c, carrier)
-	if problem := s.unusable(c, "HTTPRoute "+carrier.GetName(), rules); problem != "" {
-		route.Accepted, route.Problem = false, problem
-	}
-	return route
+	accepted, problem := acceptance(c, carrier)
+	return servicesOf(c, gatewayAPI{}).read(c, carrier, accepted, problem)
 }
 
 func (gatewayAPI) Divert(c *v1beta1.Canary, existing *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {

@@ -96,17 +96,9 @@ func sides(c *v1beta1.Canary, primary int) []gatewayv1.HTTPBackendRef {
 
 // backendRef leads to the Service of a side; the apex Service for none.
 func backendRef(c *v1beta1.Canary, side core.Side, weight int) gatewayv1.HTTPBackendRef {
-	apex, primary, canary := c.ServiceNames()
-	name := apex
-	switch side {
-	case core.SidePrimary:
-		name = primary
-	case core.SideTarget:
-		name = canary
-	}
 	w, port := int32(weight), c.Spec.Service.Port
 	return gatewayv1.HTTPBackendRef{BackendRef: gatewayv1.BackendRef{
-		BackendObjectReference: backend(gatewayv1.BackendObjectReference{Name: gatewayv1.ObjectName(name), Port: &port}),
+		BackendObjectReference: backend(gatewayv1.BackendObjectReference{Name: gatewayv1.ObjectName(sideService(c, side)), Port: &port}),
 		Weight:                 &w,
 	}}
 }

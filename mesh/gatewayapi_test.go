@@ -188,7 +188,7 @@ func TestReadHalfOfASplit(t *testing.T) {
 	c.Spec.Analysis.SessionAffinity = &v1beta1.SessionAffinity{CookieName: "c"}
 	without := func(s core.Split, rule int) core.Split {
 		t.Helper()
-		out := render(t, c, nil, core.RouteIntent{Split: s})
+		out := render(t, gatewayAPI{}, c, nil, core.RouteIntent{Split: s})
 		rules, _, err := unstructured.NestedSlice(out.Object, "spec", "rules")
 		if err != nil {
 			t.Fatal(err)

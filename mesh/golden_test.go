@@ -75,6 +75,54 @@ func (g golden) bring(t *testing.T, c *v1beta1.Canary, o Object, live *unstructu
 	return out
 }
 
+// beside renders what is kept beside the object with the weights; nothing when leaving, which does not touch it.
+func (g golden) beside(t *testing.T, c *v1beta1.Canary, objects []Object) []byte {
+	t.Helper()
+	var out []byte
+	for _, o := range objects[:len(objects)-1] {
+		if !g.leave {
+			out = append(append(out, toYAML(t, g.bring(t, c, o, nil))...), "---\n"...)
+		}
+	}
+	return out
+}
+
+// further are the situations of the providers beside Gateway API: what is there, and what is asked.
+func further() []golden {
+	shares := func(canary int) core.Split { return core.Split{Primary: 100 - canary, Canary: canary} }
+	const cookie, primary = "canary.cookie=LpsIaLdsNZ", "primary-cookie=fueORwLeGA"
+	rows := []struct {
+		provider, name string
+		impl           Provider
+		split          core.Split
+	}{
+		{"istio", "new", istio{}, shares(0)},
+		{"istio", "step", istio{}, shares(30)},
+		{"istio", "everything", istio{}, shares(5)},
+		{"istio", "take-over", istio{}, shares(0)},
+		{"istio", "delegation", istio{}, shares(10)},
+		{"istio", "tcp", istio{}, shares(10)},
+		{"istio", "ab-testing", istio{}, core.Split{Canary: 100, Matched: true}},
+		{"istio", "mirror", istio{}, core.Split{Primary: 100, Mirror: 30}},
+		{"istio", "affinity", istio{}, core.Split{Primary: 80, Canary: 20, Cookie: cookie, PrimaryCookie: primary}},
+		{"istio", "affinity-revoked", istio{}, core.Split{Primary: 100, Revoked: cookie}},
+		{"istio", "give-back", istio{}, shares(0)},
+		{"traefik", "new", traefik(), shares(0)},
+		{"traefik", "step", traefik(), shares(30)},
+		{"traefik", "take-over", traefik(), shares(0)},
+		{"traefik", "give-back", traefik(), shares(0)},
+		{"smi", "v1alpha1", smi("v1alpha1"), shares(30)},
+		{"smi", "v1alpha2", smi("v1alpha2"), shares(30)},
+		{"smi", "v1alpha3", smi("v1alpha3"), shares(0)},
+	}
+	out := make([]golden, 0, len(rows))
+	for _, r := range rows {
+		leave := r.name == "give-back"
+		out = append(out, golden{r.provider, r.name, r.impl, core.RouteIntent{Split: r.split, ViaApex: leave}, leave})
+	}
+	return out
+}
+
 func goldens() []golden {
 	gw := func(name string, primary, canary int) golden {
 		return golden{provider: "gatewayapi", name: name, impl: gatewayAPI{}, intent: core.RouteIntent{Split: core.Split{Primary: primary, Canary: canary}}}
@@ -86,7 +134,7 @@ func goldens() []golden {
 	ended := gw("ab-testing-ended", 100, 0)
 	leave := gw("give-back", 100, 0)
 	leave.intent.ViaApex, leave.leave = true, true
-	return []golden{
+	return append(further(), []golden{
 		gw("new", 100, 0),
 		gw("step", 70, 30),
 		gw("everything", 95, 5),
@@ -100,7 +148,7 @@ func goldens() []golden {
 		affinity,
 		revoked,
 		leave,
-	}
+	}...)
 }
 
 func TestGolden(t *testing.T) {
@@ -114,7 +162,7 @@ func TestGolden(t *testing.T) {
 			}
 			canaryBefore := s.canary.DeepCopy()
 			got := g.bring(t, s.canary, objects[len(objects)-1], s.live)
-			compareGolden(t, filepath.Join("testdata", g.provider, g.name+".want.yaml"), got)
+			compareGolden(t, filepath.Join("testdata", g.provider, g.name+".want.yaml"), append(g.beside(t, s.canary, objects), toYAML(t, got)...))
 			if s.live != nil && !equal(before, s.live) || !equal(canaryBefore, s.canary) {
 				t.Error("rendering changed its input")
 			}
@@ -127,9 +175,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func compareGolden(t *testing.T, path string, got *unstructured.Unstructured) {
+func compareGolden(t *testing.T, path string, out []byte) {
 	t.Helper()
-	out := toYAML(t, got)
 	if *update {
 		if err := os.WriteFile(path, out, 0o600); err != nil {
 			t.Fatal(err)

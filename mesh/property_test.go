@@ -9,68 +9,87 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/mesh/capability"
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
-// Whatever a Canary asks for and whatever others put into the route: the split read back is the one written, its weights explicit and summing to 100,
-// a second rendering changes nothing, and rules of others are all there, in their order.
+// Whatever a Canary asks for and whatever others put into the route, with every provider: the split read back is the one written, its weights explicit and
+// summing to 100, a second rendering changes nothing, and rules of others are all there, in their order.
 func TestReadIsTheInverseOfRender(t *testing.T) {
-	const rounds = 1500
-	for seed := range uint64(rounds) {
-		g := generator{rand.New(rand.NewPCG(seed, 7))}
-		c := g.canary()
-		foreign := g.foreignRules()
-		intent := core.RouteIntent{Split: g.split(c)}
+	for name, p := range implementations() {
+		able, _ := capability.Lookup(name)
+		if !able.Splits {
+			continue
+		}
+		rounds := uint64(100)
+		if _, rules := p.(dialect); rules {
+			rounds = 600
+		}
+		t.Run(name, func(t *testing.T) {
+			for seed := range rounds {
+				checkInverse(t, p, generator{rand.New(rand.NewPCG(seed, 7)), able}, seed)
+			}
+		})
+	}
+}
 
-		out := render(t, c, g.live(t, c, foreign), intent)
-		if got := (gatewayAPI{}).Read(c, out); got.Split != intent.Split || !got.Exists || got.ViaApex {
-			t.Fatalf("seed %d: wrote %+v, read %+v from\n%s", seed, intent, got, toYAML(t, out))
-		}
-		if again := render(t, c, out, intent); !equal(again, out) {
-			t.Fatalf("seed %d: a second pass changes\n%s", seed, toYAML(t, out))
-		}
-		checkRules(t, seed, c, out, foreign)
+func checkInverse(t *testing.T, p Provider, g generator, seed uint64) {
+	t.Helper()
+	c := g.canary()
+	foreign := g.foreignRules(p)
+	intent := core.RouteIntent{Split: g.split(c)}
 
-		// Another split and back again leaves nothing behind.
-		next := core.RouteIntent{Split: g.split(c)}
-		moved := render(t, c, out, next)
-		if got := (gatewayAPI{}).Read(c, moved); got.Split != next.Split {
-			t.Fatalf("seed %d: from %+v to %+v, read %+v from\n%s", seed, intent, next, got, toYAML(t, moved))
-		}
-		if back := render(t, c, moved, intent); !equal(back, out) {
-			t.Fatalf("seed %d: a split and back again changes\n%s", seed, toYAML(t, back))
-		}
-		checkDiverted(t, seed, c, out, next)
-		checkDiverted(t, seed, c, moved, core.RouteIntent{Split: core.Split{Primary: 100}})
-		given := gatewayAPI{}.Divert(c, out, core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true})
-		if got := (gatewayAPI{}).Read(c, given); got.Split != (core.Split{Primary: 100}) || !got.ViaApex {
-			t.Fatalf("seed %d: given back, but read %+v from\n%s", seed, got, toYAML(t, given))
-		}
+	out := render(t, p, c, g.live(t, p, c, foreign), intent)
+	if got := p.Read(c, out); got.Split != intent.Split || !got.Exists || got.ViaApex {
+		t.Fatalf("seed %d: wrote %+v, read %+v from\n%s", seed, intent, got, toYAML(t, out))
+	}
+	if again := render(t, p, c, out, intent); !equal(again, out) {
+		t.Fatalf("seed %d: a second pass changes\n%s", seed, toYAML(t, out))
+	}
+	if in, ok := p.(dialect); ok {
+		checkRules(t, in, seed, c, out, foreign)
+	}
+
+	// Another split and back again leaves nothing behind.
+	next := core.RouteIntent{Split: g.split(c)}
+	moved := render(t, p, c, out, next)
+	if got := p.Read(c, moved); got.Split != next.Split {
+		t.Fatalf("seed %d: from %+v to %+v, read %+v from\n%s", seed, intent, next, got, toYAML(t, moved))
+	}
+	if back := render(t, p, c, moved, intent); !equal(back, out) {
+		t.Fatalf("seed %d: a split and back again changes\n%s", seed, toYAML(t, back))
+	}
+	checkDiverted(t, p, seed, c, out, next)
+	checkDiverted(t, p, seed, c, moved, core.RouteIntent{Split: core.Split{Primary: 100}})
+	given := p.Divert(c, out, core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true})
+	if got := p.Read(c, given); got.Split != (core.Split{Primary: 100}) || !got.ViaApex {
+		t.Fatalf("seed %d: given back, but read %+v from\n%s", seed, got, toYAML(t, given))
 	}
 }
 
 // checkDiverted holds that diverting a route gives the canary no more than was asked for, and that rendering makes up for what is missing. With everybody
 // on the primary nothing is missing.
-func checkDiverted(t *testing.T, seed uint64, c *v1beta1.Canary, live *unstructured.Unstructured, to core.RouteIntent) {
+func checkDiverted(t *testing.T, p Provider, seed uint64, c *v1beta1.Canary, live *unstructured.Unstructured, to core.RouteIntent) {
 	t.Helper()
-	diverted := gatewayAPI{}.Divert(c, live, to)
-	got := (gatewayAPI{}).Read(c, diverted)
+	diverted := p.Divert(c, live, to)
+	got := p.Read(c, diverted)
 	wide := to.Matched && !got.Matched && got.Canary > 0
 	if got.Canary > to.Canary || wide || got.Mirror > 0 && to.Mirror == 0 || got.Cookie != "" && got.Cookie != to.Cookie {
 		t.Fatalf("seed %d: diverted to %+v, read %+v from\n%s", seed, to, got, toYAML(t, diverted))
 	}
-	want := render(t, c, live, to)
+	want := render(t, p, c, live, to)
 	if to.Split == (core.Split{Primary: 100}) && !equal(diverted, want) {
 		t.Fatalf("seed %d: diverting differs from rendering\n%s\nand\n%s", seed, toYAML(t, diverted), toYAML(t, want))
 	}
-	if rendered := render(t, c, diverted, to); !equal(rendered, want) {
+	if rendered := render(t, p, c, diverted, to); !equal(rendered, want) {
 		t.Fatalf("seed %d: rendering over what was diverted differs\n%s\nand\n%s", seed, toYAML(t, rendered), toYAML(t, want))
 	}
 }
 
-func render(t *testing.T, c *v1beta1.Canary, live *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
+func render(t *testing.T, p Provider, c *v1beta1.Canary, live *unstructured.Unstructured, intent core.RouteIntent) *unstructured.Unstructured {
 	t.Helper()
-	out, err := gatewayAPI{}.Render(c, gatewayAPI{}.Objects(c)[0], live, intent)
+	objects := p.Objects(c)
+	out, err := p.Render(c, objects[len(objects)-1], live, intent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +97,10 @@ func render(t *testing.T, c *v1beta1.Canary, live *unstructured.Unstructured, in
 }
 
 // checkRules holds that the Canary's rules stand together, with explicit weights, and that all of the foreign ones are there.
-func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.Unstructured, foreign []any) {
+func checkRules(t *testing.T, in dialect, seed uint64, c *v1beta1.Canary, out *unstructured.Unstructured, foreign []any) {
 	t.Helper()
-	s := servicesOf(c, gatewayAPI{})
-	rules, _, err := unstructured.NestedSlice(out.Object, "spec", "rules")
+	s := servicesOf(c, in)
+	rules, _, err := unstructured.NestedSlice(out.Object, in.list(c)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +116,7 @@ func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.
 		}
 		owned, last = owned+1, i
 		sum := int64(0)
-		for _, ref := range mapsIn(rule["backendRefs"]) {
+		for _, ref := range in.destinations(rule) {
 			weight, explicit := ref["weight"].(int64)
 			if !explicit {
 				t.Fatalf("seed %d: a weight is not explicit: %v", seed, ref)
@@ -113,8 +132,11 @@ func checkRules(t *testing.T, seed uint64, c *v1beta1.Canary, out *unstructured.
 	}
 }
 
-// generator makes up Canaries and routes.
-type generator struct{ *rand.Rand }
+// generator makes up Canaries and routes that a provider can express.
+type generator struct {
+	*rand.Rand
+	able capability.Provider
+}
 
 func (g generator) maybe() bool { return g.IntN(2) == 0 }
 
@@ -133,18 +155,29 @@ func (g generator) canary() *v1beta1.Canary {
 	for i := range g.IntN(3) {
 		s.Hosts = append(s.Hosts, fmt.Sprintf("h%d.example.com", i))
 	}
+	c.Spec.IngressRef = &v1beta1.LocalObjectReference{Name: "public"}
+	g.traffic(s)
 	for range g.IntN(4) {
 		s.Match = append(s.Match, g.match())
 	}
-	g.traffic(s)
+	if most := g.able.ServiceMatch.MaxEntries; most > 0 {
+		s.Match = nil
+	}
 	for i := range g.IntN(3) {
+		if !g.able.Available.ABTesting || g.able.AnalysisMatch.MaxHeaders > 0 && i > 0 {
+			break
+		}
 		m := v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"cookie": {Regex: fmt.Sprintf("^(.*?;)?(canary=always%d)(;.*)?$", i)}}}
-		if g.maybe() {
+		switch headers := g.able.AnalysisMatch.Headers; {
+		case g.able.AnalysisMatch.MaxHeaders == 1 && g.maybe():
+			m = v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"x-user": {Exact: "me"}}}
+		case g.able.AnalysisMatch.MaxHeaders == 1:
+		case !headers.Has(capability.Regex) || g.maybe():
 			m = v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"X-0": {Exact: "b"}, "x-user": {Exact: fmt.Sprint("u", i)}}}
 		}
 		c.Spec.Analysis.Match = append(c.Spec.Analysis.Match, m)
 	}
-	if g.maybe() {
+	if g.able.Available.SessionAffinity && g.maybe() {
 		c.Spec.Analysis.SessionAffinity = &v1beta1.SessionAffinity{CookieName: "c.n", PrimaryCookieName: "p+n", Path: "/", Secure: g.maybe(), Domain: "example.com"}
 	}
 	return c
@@ -157,7 +190,7 @@ func (g generator) split(c *v1beta1.Canary) core.Split {
 		s.Canary = 0
 	}
 	s.Primary = 100 - s.Canary
-	if s.Canary == 0 && g.maybe() {
+	if s.Canary == 0 && g.able.Available.MirrorCanary && g.maybe() {
 		s.Mirror = 1 + g.IntN(100)
 	}
 	s.Matched = len(c.Spec.Analysis.Match) > 0 && s.Canary+s.Mirror > 0 && g.maybe()
@@ -170,6 +203,9 @@ func (g generator) split(c *v1beta1.Canary) core.Split {
 	default:
 		s.Cookie = []string{"c.n=abcdefghij", "c.n=klmnopqrst"}[g.IntN(2)]
 		s.PrimaryCookie = []string{"", "p+n=abcdefghij"}[g.IntN(2)]
+		if !g.able.Available.PrimaryCookie {
+			s.PrimaryCookie = ""
+		}
 	}
 	return s
 }
@@ -213,46 +249,80 @@ func (g generator) traffic(s *v1beta1.CanaryService) {
 	}
 }
 
-// foreignRules are rules that no Canary may touch: to other Services, to a namesake in another namespace, without a backend.
-func (g generator) foreignRules() []any {
+// foreignRules are rules that no Canary may touch: to other Services, to a namesake in another namespace, without a backend. None where an object has no
+// rules.
+func (g generator) foreignRules(p Provider) []any {
+	foreign := map[string]func(kind int) map[string]any{"matches": g.foreignHTTPRoute, "match": g.foreignVirtualService}
+	in, ok := p.(dialect)
+	if !ok {
+		return nil
+	}
+	field, _ := in.words()
 	n := g.IntN(4)
 	out := make([]any, 0, n)
 	for i := range n {
-		rule := map[string]any{
-			"name":    fmt.Sprint("foreign-", i),
-			"matches": []any{map[string]any{"path": map[string]any{"type": "Exact", "value": fmt.Sprint("/f", i)}}},
-		}
-		switch g.IntN(3) {
-		case 0:
-			rule["backendRefs"] = []any{map[string]any{"kind": "Service", "name": "other", "port": int64(80), "weight": int64(g.IntN(5))}}
-		case 1:
-			rule["backendRefs"] = []any{map[string]any{"kind": "Service", "name": "web-canary", "namespace": "elsewhere", "port": int64(80)}}
-		default:
-			rule["filters"] = []any{map[string]any{"type": "RequestRedirect"}}
-		}
+		rule := foreign[field](g.IntN(3))
+		rule["name"] = fmt.Sprint("foreign-", i)
 		out = append(out, rule)
 	}
 	return out
 }
 
+func (g generator) foreignHTTPRoute(kind int) map[string]any {
+	rule := map[string]any{"matches": []any{map[string]any{"path": map[string]any{"type": "Exact", "value": fmt.Sprint("/f", g.IntN(9))}}}}
+	switch kind {
+	case 0:
+		rule["backendRefs"] = []any{map[string]any{"kind": "Service", "name": "other", "port": int64(80), "weight": int64(g.IntN(5))}}
+	case 1:
+		rule["backendRefs"] = []any{map[string]any{"kind": "Service", "name": "web-canary", "namespace": "elsewhere", "port": int64(80)}}
+	default:
+		rule["filters"] = []any{map[string]any{"type": "RequestRedirect"}}
+	}
+	return rule
+}
+
+func (g generator) foreignVirtualService(kind int) map[string]any {
+	rule := map[string]any{"match": []any{map[string]any{"uri": map[string]any{"exact": fmt.Sprint("/f", g.IntN(9))}}}}
+	switch kind {
+	case 0:
+		rule["route"] = []any{map[string]any{"destination": map[string]any{"host": "other"}, "weight": int64(g.IntN(5))}}
+	case 1:
+		rule["route"] = []any{map[string]any{"destination": map[string]any{"host": "web-canary.elsewhere.svc.cluster.local"}}}
+	default:
+		rule["redirect"] = map[string]any{"uri": "/gone"}
+	}
+	return rule
+}
+
 // live puts the foreign rules into a route, which may hold an old rule of the Canary's anywhere among them; nil when there is nothing to hold.
-func (g generator) live(t *testing.T, c *v1beta1.Canary, foreign []any) *unstructured.Unstructured {
+func (g generator) live(t *testing.T, p Provider, c *v1beta1.Canary, foreign []any) *unstructured.Unstructured {
 	t.Helper()
+	in, ok := p.(dialect)
+	if !ok {
+		if g.maybe() {
+			return nil
+		}
+		return render(t, p, c, nil, core.RouteIntent{Split: g.split(c)})
+	}
 	if len(foreign) == 0 && g.maybe() {
 		return nil
 	}
 	rules := append([]any{}, foreign...)
 	if g.maybe() {
-		old, err := routeSpec(c, core.RouteIntent{Split: g.split(c)})
+		old, err := in.render(c, core.RouteIntent{Split: g.split(c)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		at := g.IntN(len(rules) + 1)
-		rules = append(rules[:at:at], append(listOf(old["rules"]), rules[at:]...)...)
+		rules = append(rules[:at:at], append(anys(old), rules[at:]...)...)
 	}
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
-		"metadata": map[string]any{"name": "any", "namespace": "test"},
-		"spec":     map[string]any{"rules": rules, "hostnames": []any{"old.example.com"}},
+	objects := p.Objects(c)
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": "any", "namespace": "test"}, "spec": map[string]any{"hostnames": []any{"old.example.com"}},
 	}}
+	u.SetGroupVersionKind(objects[len(objects)-1].Kind)
+	if err := unstructured.SetNestedSlice(u.Object, rules, in.list(c)...); err != nil {
+		t.Fatal(err)
+	}
+	return u
 }

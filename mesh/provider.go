@@ -39,6 +39,8 @@ type Provider interface {
 type Object struct {
 	Kind schema.GroupVersionKind
 	Name string
+	// Goes tells that the object is of no use without the Canary. One that Sluice created is deleted with it; one that was there before is given back.
+	Goes bool
 }
 
 func (o Object) String() string { return o.Kind.Kind + " " + o.Name }
@@ -46,8 +48,16 @@ func (o Object) String() string { return o.Kind.Kind + " " + o.Name }
 // implementations are the providers by their canonical names in the capability table.
 func implementations() map[string]Provider {
 	return map[string]Provider{
-		"kubernetes":    kubernetes{},
-		"gatewayapi:v1": gatewayAPI{},
+		"kubernetes":         kubernetes{},
+		"gatewayapi:v1":      gatewayAPI{},
+		"gatewayapi:v1beta1": gatewayAPI{version: "v1beta1"},
+		"istio":              istio{},
+		"traefik":            traefik(),
+		"linkerd":            smi("v1alpha1"),
+		"osm":                smi("v1alpha2"),
+		"smi:v1alpha1":       smi("v1alpha1"),
+		"smi:v1alpha2":       smi("v1alpha2"),
+		"smi:v1alpha3":       smi("v1alpha3"),
 	}
 }
 

@@ -217,12 +217,18 @@ func (r *Router) GiveBack(ctx context.Context, c *v1beta1.Canary) error {
 	defer cancel()
 
 	all := implementations()
+	_, own, _ := lookup(r.spelling(c))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		objects := all[name].Objects(c)
 		// What carries the weights comes first, so that no rule is left without what it refers to.
 		slices.Reverse(objects)
 		for _, o := range objects {
-			if err := r.giveBack(ctx, c, all[name], o); err != nil {
+			// No informer is started for a kind that a Canary may never have had.
+			from := r.live
+			if name == own.Name {
+				from = nil
+			}
+			if err := r.giveBack(ctx, c, all[name], o, from); err != nil {
 				return err
 			}
 		}
@@ -230,13 +236,23 @@ func (r *Router) GiveBack(ctx context.Context, c *v1beta1.Canary) error {
 	return nil
 }
 
-func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o Object) error {
-	existing, err := r.get(ctx, c, o)
+// giveBack gives one object back, as it is read by from, or by the cache when that is nil.
+func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o Object, from client.Reader) error {
+	var existing *unstructured.Unstructured
+	var err error
+	if from == nil {
+		existing, err = r.get(ctx, c, o)
+	} else {
+		existing, err = fetch(ctx, from, c, o)
+	}
 	if meta.IsNoMatchError(err) {
 		return nil
 	}
 	if err != nil || existing == nil {
 		return err
+	}
+	if o.Goes && slices.ContainsFunc(existing.GetOwnerReferences(), isCanary) {
+		return nil
 	}
 	if other, _ := otherCanary(c, existing); other != "" {
 		return nil

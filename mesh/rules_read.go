@@ -12,6 +12,21 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
+// read reports the split: shares are those of the rule that sends most to the canary, in per cent; conditions, copies and cookies are reported as far
+// as the rules that they take are complete. Where no rule is the Canary's, those that lead to the apex Service reach the primary. A Canary that cannot
+// be rendered is a problem too.
+func (s services) read(c *v1beta1.Canary, carrier *unstructured.Unstructured, accepted bool, problem string) core.Route {
+	route := core.Route{Exists: true, Accepted: accepted, Problem: problem}
+	live, _, _ := unstructured.NestedFieldNoCopy(carrier.Object, s.in.list(c)...)
+	rules := mapsIn(live)
+	route.ViaApex = !slices.ContainsFunc(rules, s.owned)
+	route.Split = s.readSplit(c, rules)
+	if problem := s.unusable(c, carrier.GetKind()+" "+carrier.GetName(), rules); problem != "" {
+		route.Accepted, route.Problem = false, problem
+	}
+	return route
+}
+
 // readSplit puts the split together from the rules that refer to the Canary's Services.
 func (s services) readSplit(c *v1beta1.Canary, rules []map[string]any) core.Split {
 	var out core.Split
@@ -151,7 +166,8 @@ func (s services) diverted(c *v1beta1.Canary, rule map[string]any, limited bool,
 	case cookie == "":
 	case open && cookie == intent.Revoked:
 		s.in.redirect(rule, s.in.share(c, core.RouteIntent{Split: core.Split{Primary: intent.Primary, Canary: intent.Canary}}))
-		return true
+		// Where destinations took the cookie back, who brings it is sent like everybody else until the next rendering.
+		return s.takesBack(rule, cookie)
 	default:
 		return open && !s.takesBack(rule, cookie) && slices.Contains([]string{intent.Cookie, intent.PrimaryCookie}, cookie)
 	}

@@ -23,19 +23,19 @@ import (
 const (
 	accepted = ""
 	// laterProvider and laterMetrics are what a later version brings; fragment is what the text around an example has its readers fill in.
-	laterProvider = "is not available in this version; use one of gatewayapi:v1, kubernetes"
+	laterProvider = "is not available in this version; use one of gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik"
 	laterMetrics  = "is not available in this version; use one of prometheus"
 	fragment      = "Required value"
 )
 
 // judged is what is answered to each example of Flagger's documentation.
 var judged = map[string]string{
-	"README.md#1":                                    laterProvider,
-	"artifacts/examples/istio-abtest.yaml#1":         laterProvider,
-	"artifacts/examples/istio-canary.yaml#1":         laterProvider,
+	"README.md#1":                                    accepted,
+	"artifacts/examples/istio-abtest.yaml#1":         accepted,
+	"artifacts/examples/istio-canary.yaml#1":         accepted,
 	"artifacts/examples/kuma-canary.yaml#1":          laterProvider,
-	"artifacts/examples/linkerd-canary-steps.yaml#1": laterProvider,
-	"artifacts/examples/linkerd-canary.yaml#1":       laterProvider,
+	"artifacts/examples/linkerd-canary-steps.yaml#1": accepted,
+	"artifacts/examples/linkerd-canary.yaml#1":       accepted,
 	"dev/upgrade-guide.md#1":                         accepted,
 	"faq.md#1":                                       accepted,
 	"tutorials/apisix-progressive-delivery.md#1":     laterProvider,
@@ -49,9 +49,9 @@ var judged = map[string]string{
 	"tutorials/gatewayapi-progressive-delivery.md#6": accepted,
 	"tutorials/gloo-progressive-delivery.md#1":       laterProvider,
 	"tutorials/gloo-progressive-delivery.md#2":       accepted,
-	"tutorials/istio-ab-testing.md#1":                laterProvider,
-	"tutorials/istio-progressive-delivery.md#1":      laterProvider,
-	"tutorials/istio-progressive-delivery.md#2":      laterProvider,
+	"tutorials/istio-ab-testing.md#1":                accepted,
+	"tutorials/istio-progressive-delivery.md#1":      accepted,
+	"tutorials/istio-progressive-delivery.md#2":      accepted,
 	"tutorials/keda-scaledobject.md#1":               accepted,
 	"tutorials/knative-progressive-delivery.md#1":    laterProvider,
 	"tutorials/kubernetes-blue-green.md#1":           accepted,
@@ -59,7 +59,7 @@ var judged = map[string]string{
 	"tutorials/kuma-progressive-delivery.md#1":       laterProvider,
 	"tutorials/linkerd-progressive-delivery.md#1":    accepted,
 	"tutorials/linkerd-progressive-delivery.md#2":    accepted,
-	"tutorials/linkerd-progressive-delivery.md#3":    laterProvider,
+	"tutorials/linkerd-progressive-delivery.md#3":    accepted,
 	"tutorials/linkerd-progressive-delivery.md#4":    laterProvider,
 	"tutorials/nginx-progressive-delivery.md#1":      laterProvider,
 	"tutorials/nginx-progressive-delivery.md#2":      accepted,
@@ -68,7 +68,7 @@ var judged = map[string]string{
 	"tutorials/prometheus-operator.md#3":             accepted,
 	"tutorials/skipper-progressive-delivery.md#1":    laterProvider,
 	"tutorials/skipper-progressive-delivery.md#2":    accepted,
-	"tutorials/traefik-progressive-delivery.md#1":    laterProvider,
+	"tutorials/traefik-progressive-delivery.md#1":    accepted,
 	"tutorials/traefik-progressive-delivery.md#2":    accepted,
 	"usage/alerting.md#1":                            "set exactly one of address and secretRef",
 	"usage/how-it-works.md#1":                        accepted,

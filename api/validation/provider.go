@@ -28,7 +28,7 @@ func (r *review) provider() {
 		r.deny(field, spelling, "is not available in this version; use one of %s", list(capability.ImplementedNames()))
 		return
 	}
-	r.can, r.known = p, true
+	r.can, r.known = p.For(r.canary.Spec.Service.AppProtocol), true
 	for _, need := range p.Needs {
 		if !r.has(need) {
 			r.deny(string(need), nil, "is required by provider %s", p.Name)

@@ -30,6 +30,8 @@ type Provider struct {
 	AnalysisMatch Match
 	// Needs lists the fields without which no route can be made.
 	Needs []Need
+	// PlainTCP tells that an application with appProtocol tcp gets a route for connections, which can be split by weight and in no other way.
+	PlainTCP bool
 	// Drain is how long requests may still arrive at a backend after the route was observed without it.
 	Drain time.Duration
 }
@@ -105,6 +107,15 @@ const (
 	NeedRouteRef    Need = "spec.routeRef"
 	NeedMeshName    Need = "spec.service.meshName"
 )
+
+// For returns what is left of the provider for an application with the given appProtocol.
+func (p Provider) For(appProtocol string) Provider {
+	if p.PlainTCP && strings.EqualFold(appProtocol, "tcp") {
+		weights := func(s Strategies) Strategies { return Strategies{Canary: s.Canary, BlueGreen: s.BlueGreen} }
+		p.Strategies, p.Available, p.AnalysisMatch = weights(p.Strategies), weights(p.Available), Match{}
+	}
+	return p
+}
 
 // Implemented tells whether this build can run the provider in at least one strategy.
 func (p Provider) Implemented() bool { return p.Available != Strategies{} }

@@ -48,7 +48,9 @@ func TestNames(t *testing.T) {
 	if got := Names(); !slices.Equal(got, want) {
 		t.Errorf("Names() = %v; want %v", got, want)
 	}
-	if got, want := ImplementedNames(), []string{"gatewayapi:v1", "kubernetes"}; !slices.Equal(got, want) {
+	if got, want := ImplementedNames(), []string{
+		"gatewayapi:v1", "gatewayapi:v1beta1", "istio", "kubernetes", "linkerd", "osm", "smi:v1alpha1", "smi:v1alpha2", "smi:v1alpha3", "traefik",
+	}; !slices.Equal(got, want) {
 		t.Errorf("ImplementedNames() = %v; want %v", got, want)
 	}
 }
@@ -80,6 +82,20 @@ func TestRowsAreConsistent(t *testing.T) {
 				t.Errorf("%s is available but cannot be expressed", missing)
 			}
 		})
+	}
+}
+
+// Connections have no requests: what is about requests is left out, with every provider that has a route of its own for them.
+func TestForTCP(t *testing.T) {
+	p, _ := Lookup("istio")
+	if got := p.For("TCP"); got.Available != (Strategies{Canary: true, BlueGreen: true}) || got.Strategies != got.Available || !got.AnalysisMatch.None() {
+		t.Errorf("istio over TCP: %+v", got)
+	}
+	if got := p.For("http"); got.Available != p.Available || got.AnalysisMatch != p.AnalysisMatch {
+		t.Errorf("istio over HTTP: %+v", got)
+	}
+	if other, _ := Lookup("gatewayapi:v1"); other.For("tcp").Available != other.Available {
+		t.Error("gatewayapi:v1 knows no route for connections")
 	}
 }
 

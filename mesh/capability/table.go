@@ -30,8 +30,12 @@ func providers() []Provider {
 		{
 			Name:   "istio",
 			Writes: kinds("networking.istio.io", "v1", "VirtualService", "DestinationRule"),
-			Splits: true,
+			Splits: true, PlainTCP: true,
 			Strategies: Strategies{
+				Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true,
+				SessionAffinity: true, PrimaryCookie: true,
+			},
+			Available: Strategies{
 				Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true,
 				SessionAffinity: true, PrimaryCookie: true,
 			},
@@ -49,13 +53,15 @@ func providers() []Provider {
 		}),
 		gatewayAPI("gatewayapi:v1beta1", "v1beta1", Strategies{
 			Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true, SessionAffinity: true,
-		}, Strategies{}),
-		weighted("linkerd", kinds("split.smi-spec.io", "v1alpha1", "TrafficSplit")),
-		weighted("osm", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit")),
-		parametric(weighted("smi:v1alpha1", kinds("split.smi-spec.io", "v1alpha1", "TrafficSplit"))),
-		parametric(weighted("smi:v1alpha2", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit"))),
-		parametric(weighted("smi:v1alpha3", kinds("split.smi-spec.io", "v1alpha3", "TrafficSplit"))),
-		weighted("traefik", kinds("traefik.io", "v1alpha1", "TraefikService")),
+		}, Strategies{
+			Canary: true, ABTesting: true, BlueGreen: true, MirrorCanary: true, MirrorBlueGreen: true, SessionAffinity: true,
+		}),
+		built(weighted("linkerd", kinds("split.smi-spec.io", "v1alpha1", "TrafficSplit"))),
+		built(weighted("osm", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit"))),
+		parametric(built(weighted("smi:v1alpha1", kinds("split.smi-spec.io", "v1alpha1", "TrafficSplit")))),
+		parametric(built(weighted("smi:v1alpha2", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit")))),
+		parametric(built(weighted("smi:v1alpha3", kinds("split.smi-spec.io", "v1alpha3", "TrafficSplit")))),
+		built(weighted("traefik", kinds("traefik.io", "v1alpha1", "TraefikService"))),
 		weighted("kuma", kinds("kuma.io", "v1alpha1", "TrafficRoute")),
 		weighted("knative", kinds("serving.knative.dev", "v1", "Service")),
 		weighted("apisix", kinds("apisix.apache.org", "v2", "ApisixRoute"), NeedRouteRef),
@@ -124,6 +130,12 @@ func weighted(name string, writes []schema.GroupVersionKind, needs ...Need) Prov
 		Name: name, Writes: writes, Splits: true, Needs: needs, Drain: drainProxy,
 		Strategies: Strategies{Canary: true, BlueGreen: true},
 	}
+}
+
+// built marks a provider as one that this build can run in all of its strategies.
+func built(p Provider) Provider {
+	p.Available = p.Strategies
+	return p
 }
 
 func parametric(p Provider) Provider {

@@ -1,0 +1,109 @@
+//go:build integration
+
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/sluice-dev/sluice/mesh/capability"
+	"github.com/sluice-dev/sluice/reconciler/core"
+)
+
+// providerCRDs are the modules that carry the CRDs of providers, and where. SMI has none: its objects are held by the golden files alone.
+var providerCRDs = map[string]string{
+	"istio.io/api":                  "kubernetes/customresourcedefinitions.gen.yaml",
+	"github.com/traefik/traefik/v3": "integration/fixtures/k8s/01-traefik-crd.yml",
+}
+
+// installProviders gives the API server the kinds of further providers.
+func installProviders(ctx context.Context, config *rest.Config) error {
+	for module, file := range providerCRDs {
+		download := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+		download.Dir = filepath.Join("..", "e2e", "tools", "crds")
+		raw, err := download.Output()
+		if err != nil {
+			return fmt.Errorf("find the module %s: %w", module, err)
+		}
+		var found struct{ Dir string }
+		if err := json.Unmarshal(raw, &found); err != nil {
+			return fmt.Errorf("find the module %s: %w", module, err)
+		}
+		if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(found.Dir, file)}, ErrorIfPathMissing: true}); err != nil {
+			return fmt.Errorf("install %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// What a provider renders for each kind of split is stored by an API server with the provider's own CRDs: nothing is refused, dropped or defaulted, so that
+// it reads back as asked for and a second write finds nothing to do.
+func TestProvidersOnAnAPIServer(t *testing.T) {
+	strict := client.WithFieldValidation(world.admin, metav1.FieldValidationStrict)
+	for _, name := range []string{"gatewayapi:v1beta1", "istio", "traefik"} {
+		for what, split := range splits() {
+			if !runs(name, split) {
+				continue
+			}
+			t.Run(name+"/"+what, func(t *testing.T) {
+				ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mesh-"}}
+				if err := world.admin.Create(t.Context(), ns); err != nil {
+					t.Fatal(err)
+				}
+				r, err := New(strict, world.admin, name, clock.RealClock{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := plainCanary()
+				c.Namespace, c.UID = ns.Name, "11111111-1111-1111-1111-111111111111"
+				if runs(name, core.Split{Matched: true}) {
+					busyCanary(c)
+				}
+				for _, s := range []core.Split{{Primary: 100}, split, {Primary: 100}, split} {
+					if changed, err := r.Write(t.Context(), c, core.RouteIntent{Split: s}); err != nil || !changed {
+						t.Fatalf("write %+v: changed %v, %v", s, changed, err)
+					}
+					route, err := r.Read(t.Context(), c)
+					if err != nil || route.Split != s || route.ViaApex {
+						t.Fatalf("wrote %+v, read %+v, %v", s, route, err)
+					}
+					if changed, err := r.Write(t.Context(), c, core.RouteIntent{Split: s}); err != nil || changed {
+						t.Fatalf("write %+v again: changed %v, %v", s, changed, err)
+					}
+				}
+				if err := r.Fence(t.Context(), c, fenceFor("configmap/page", 1)); err != nil {
+					t.Fatal(err)
+				}
+				r.memory = newMemory(clock.RealClock{})
+				if route, err := r.Read(t.Context(), c); err != nil || route.Split != (core.Split{Primary: 100}) || route.Fence == nil {
+					t.Fatalf("fenced: %+v, %v", route, err)
+				}
+				if err := r.GiveBack(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				if route, err := r.Read(t.Context(), c); err != nil || !route.ViaApex {
+					t.Fatalf("given back: %+v, %v", route, err)
+				}
+			})
+		}
+	}
+}
+
+// runs tells whether this build can bring a provider's route to a split.
+func runs(provider string, s core.Split) bool {
+	able, _ := capability.Lookup(provider)
+	have := able.Available
+	cookies := have.SessionAffinity || s.Cookie == "" && s.Revoked == ""
+	return (have.ABTesting || !s.Matched) && (have.MirrorCanary || s.Mirror == 0) && cookies && (have.PrimaryCookie || s.PrimaryCookie == "")
+}
