@@ -56,6 +56,14 @@ func (r *Reconciler) askedChecks(name types.NamespacedName) map[string]v1beta1.C
 	return maps.Clone(r.asked[name])
 }
 
+// podTemplateHash is the label of the pods under analysis; empty without any, and of a Service, whose pods are not known by one.
+func podTemplateHash(c *v1beta1.Canary) string {
+	if ro := c.Status.Rollout; ro != nil && !c.TargetsService() {
+		return ro.PodHash
+	}
+	return ""
+}
+
 // request makes the question of a check. A check that the Canary does not have any more is none.
 func (r *Reconciler) request(c *v1beta1.Canary, ask core.Check) (check.Request, bool) {
 	req := check.Request{
@@ -68,14 +76,13 @@ func (r *Reconciler) request(c *v1beta1.Canary, ask core.Check) (check.Request, 
 		Metadata:       ask.Metadata,
 		IdempotencyKey: ask.Key,
 	}
-	if ro := c.Status.Rollout; ro != nil && !ask.OnPrimary && !c.TargetsService() {
-		req.PodTemplateHash = ro.PodHash
-	}
 	if ask.OnPrimary {
 		// Queries take the pods of the target from its name; the Service keeps the one it has.
 		req.Canary = c.DeepCopy()
 		req.Canary.Spec.Service.Name, _, _ = c.ServiceNames()
 		req.Canary.Spec.TargetRef.Name = c.PrimaryName()
+	} else {
+		req.PodTemplateHash = podTemplateHash(c)
 	}
 	switch a := &c.Spec.Analysis; {
 	case ask.Kind == v1beta1.CheckMetric && ask.Index < len(a.Metrics):

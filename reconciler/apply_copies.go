@@ -39,23 +39,29 @@ func (r *Reconciler) applyCopies(ctx context.Context, w *world, plan core.Plan) 
 		if c.digest == "" {
 			continue
 		}
-		s := revision.ByDigest(w.snapshots, c.digest)
-		if s == nil && *c.at != nil && pinOf(*c.at) == c.digest {
-			// The snapshot was deleted; what leads to its revision goes on doing so.
-			continue
-		}
-		if s == nil {
-			return fmt.Errorf("the snapshot of revision %s is not stored", c.digest)
-		}
-		want, err := w.copyFor(c.role, *c.at, s)
-		if err != nil {
-			return err
-		}
-		if *c.at, err = r.ensureService(ctx, *c.at, want); err != nil {
+		var err error
+		if *c.at, err = r.ensureCopy(ctx, w, c.role, *c.at, c.digest); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ensureCopy makes one copy lead to a revision. It returns the copy as it is then.
+func (r *Reconciler) ensureCopy(ctx context.Context, w *world, role role, have *corev1.Service, digest string) (*corev1.Service, error) {
+	s := revision.ByDigest(w.snapshots, digest)
+	switch {
+	case s == nil && have != nil && pinOf(have) == digest:
+		// The snapshot was deleted; what leads to its revision goes on doing so.
+		return have, nil
+	case s == nil:
+		return have, fmt.Errorf("the snapshot of revision %s is not stored", digest)
+	}
+	want, err := w.copyFor(role, have, s)
+	if err != nil {
+		return have, err
+	}
+	return r.ensureService(ctx, have, want)
 }
 
 // copyFor returns the primary's or the canary's copy as it ought to be: existing led to the revision of a snapshot, or a new one when existing is nil.
@@ -86,7 +92,7 @@ func (r *Reconciler) patchTarget(ctx context.Context, w *world, next *unstructur
 	}
 	s := &corev1.Service{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(next.Object, s); err != nil {
-		return fmt.Errorf("Service %s: %w", next.GetName(), err)
+		return fmt.Errorf("read Service %s: %w", next.GetName(), err)
 	}
 	// The one that was read may not name its kind.
 	s.TypeMeta = w.targetService.TypeMeta
@@ -103,14 +109,14 @@ func (r *Reconciler) patchTarget(ctx context.Context, w *world, next *unstructur
 func restoreService(target *unstructured.Unstructured, s *revision.Stored) error {
 	typed := &corev1.Service{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(target.Object, typed); err != nil {
-		return fmt.Errorf("Service %s: %w", target.GetName(), err)
+		return fmt.Errorf("read Service %s: %w", target.GetName(), err)
 	}
 	if err := revision.RestoreService(s.Snapshot, &typed.Spec); err != nil {
 		return err
 	}
 	spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&typed.Spec)
 	if err != nil {
-		return fmt.Errorf("Service %s: %w", target.GetName(), err)
+		return fmt.Errorf("read Service %s: %w", target.GetName(), err)
 	}
 	target.Object["spec"] = spec
 	return nil

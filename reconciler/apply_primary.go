@@ -41,11 +41,8 @@ func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan)
 		return err
 	}
 	if w.primary == nil {
-		if err := r.create(ctx, want); err != nil {
-			return err
-		}
 		w.primary = want
-		return nil
+		return r.create(ctx, want)
 	}
 	if stillInherited(w.primary, s, rotated) {
 		keepInherited(want)

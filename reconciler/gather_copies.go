@@ -37,7 +37,7 @@ func (r *Reconciler) gatherTargetService(ctx context.Context, w *world) error {
 func untyped(s *corev1.Service) (*unstructured.Unstructured, error) {
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(s)
 	if err != nil {
-		return nil, fmt.Errorf("Service %s: %w", s.Name, err)
+		return nil, fmt.Errorf("read Service %s: %w", s.Name, err)
 	}
 	u := &unstructured.Unstructured{Object: object}
 	u.SetGroupVersionKind(services{}.kind())

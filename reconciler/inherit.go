@@ -88,18 +88,7 @@ func (r *Reconciler) inherit(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	o, err := revision.Encode(w.canary.Namespace, w.inherited.snapshot, revision.Taken{At: r.Clock.Now()})
-	if err != nil {
-		return err
-	}
-	err = r.create(ctx, o)
-	switch {
-	case apierrors.IsAlreadyExists(err):
-		err = r.confirmSnapshot(ctx, w, o.Name, w.inherited.digest)
-	case err == nil:
-		err = w.addSnapshot(o)
-	}
-	if err != nil {
+	if err := r.storeInherited(ctx, w); err != nil {
 		return err
 	}
 	if w.targetService != nil {
@@ -121,6 +110,22 @@ func (r *Reconciler) inherit(ctx context.Context, w *world) error {
 	}
 	w.primary = next
 	return nil
+}
+
+// storeInherited stores the snapshot of the inherited revision.
+func (r *Reconciler) storeInherited(ctx context.Context, w *world) error {
+	o, err := revision.Encode(w.canary.Namespace, w.inherited.snapshot, revision.Taken{At: r.Clock.Now()})
+	if err != nil {
+		return err
+	}
+	err = r.create(ctx, o)
+	if apierrors.IsAlreadyExists(err) {
+		return r.confirmSnapshot(ctx, w, o.Name, w.inherited.digest)
+	}
+	if err != nil {
+		return err
+	}
+	return w.addSnapshot(o)
 }
 
 // inheritCopy stores what a config held when the primary was promoted, which may no longer be what it holds now.

@@ -22,8 +22,8 @@ import (
 // annotationSelector on a Service that was taken over holds the selector that its owner gave it, as JSON.
 const annotationSelector = "sluice.dev/original-selector"
 
-// labelPinned on the canary Service is the hash of the pods that it selects; on a copy of a target that is a Service the revision that it leads to. Whoever lists the endpoints of a Service gives them its labels, so it
-// tells of each endpoint whether it was chosen by this hash.
+// labelPinned on the canary Service is the hash of the pods that it selects; on a copy of a target that is a Service the revision that it leads to.
+// Whoever lists the endpoints of a Service gives them its labels, so it tells of each endpoint whether it was chosen by this hash.
 const labelPinned = "sluice.dev/pinned"
 
 // role is what a Service is for.

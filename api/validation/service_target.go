@@ -50,6 +50,7 @@ func (r *review) serviceAsItIs() {
 		r.deny(fieldTarget, "Service/"+ref.Name, "has no selector, so copies of it would have no endpoints; give it a selector, or make it an ExternalName")
 	}
 	if port := r.canary.Spec.Service.Port; len(target.Ports) > 0 && !slices.Contains(target.Ports, port) {
-		r.warn("spec.service.port", port, "is no port of Service %s, so the route leads nowhere; use one of %s", ref.Name, strings.Trim(fmt.Sprint(target.Ports), "[]"))
+		r.warn("spec.service.port", port, "is no port of Service %s, so the route leads nowhere; use one of %s",
+			ref.Name, strings.Trim(fmt.Sprint(target.Ports), "[]"))
 	}
 }

@@ -41,7 +41,7 @@ func initialise(d *decision) bool {
 	}
 	d.st.TargetServes = false
 	d.ensureServices()
-	if s := d.in.Services; !d.podless() && (s.Apex != SidePrimary || s.ApexOther > 0 || s.ApexReady < s.PrimaryReady) {
+	if !d.podless() && !d.apexReachesPrimary() {
 		d.wait("SwitchingService", "waiting for the apex Service to reach the primary's pods only")
 		d.stall(good)
 		return true
@@ -53,6 +53,12 @@ func initialise(d *decision) bool {
 		return true
 	}
 	return d.initialised(good)
+}
+
+// apexReachesPrimary tells whether the apex Service leads to all ready pods of the primary, and to no others.
+func (d *decision) apexReachesPrimary() bool {
+	s := d.in.Services
+	return s.Apex == SidePrimary && s.ApexOther == 0 && s.ApexReady >= s.PrimaryReady
 }
 
 // initialised scales the target down and ends the initialisation.

@@ -145,7 +145,7 @@ func TemplateOf(w *unstructured.Unstructured) (json.RawMessage, error) {
 	if w.GetKind() == Service {
 		raw, err := canonicalValue(serviceTemplate(object(w.Object, "spec")))
 		if err != nil {
-			return nil, fmt.Errorf("Service %s: spec: %w", w.GetName(), err)
+			return nil, fmt.Errorf("read Service %s: spec: %w", w.GetName(), err)
 		}
 		return raw, nil
 	}
