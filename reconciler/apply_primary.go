@@ -18,6 +18,9 @@ import (
 
 // applyPrimary makes the primary run the revision that the plan names, from its stored snapshot.
 func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan) error {
+	if plan.DropPrimary {
+		return r.dropPrimary(ctx, w)
+	}
 	if plan.Primary == nil || w.canary.TargetsService() {
 		// The primary of a Service is a Service.
 		return nil
@@ -61,6 +64,19 @@ func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan)
 	}
 	w.primary = next
 	return nil
+}
+
+// dropPrimary removes a primary that is no longer needed, after what scales it.
+func (r *Reconciler) dropPrimary(ctx context.Context, w *world) error {
+	if w.scalers.primary != nil {
+		if err := r.removeOurs(ctx, w, w.scalers.primary); err != nil {
+			return err
+		}
+	}
+	if w.primary == nil {
+		return nil
+	}
+	return r.removeOurs(ctx, w, w.primary)
 }
 
 // mergePrimary returns the existing primary with what Sluice owns as it ought to be. The selector cannot be changed and stays; so do the

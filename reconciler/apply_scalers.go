@@ -25,6 +25,10 @@ func (r *Reconciler) applyScalers(ctx context.Context, w *world, plan core.Plan)
 	if err := r.applyTargetScaler(ctx, w, plan.Scalers.Target); err != nil {
 		return err
 	}
+	if plan.DropPrimary {
+		// It goes with the primary.
+		return nil
+	}
 	return r.applyPrimaryScaler(ctx, w, plan.Scalers.Floor)
 }
 

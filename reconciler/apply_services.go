@@ -32,10 +32,10 @@ func (r *Reconciler) applyServices(ctx context.Context, w *world, plan core.Plan
 		{rolePrimary, &w.primaryService, core.SideUnknown, ""},
 		{roleCanary, &w.canaryService, core.SideUnknown, intent.Pin},
 		// Users come last: what they are sent to is there by then.
-		{roleApex, &w.apex, apex, ""},
+		{roleApex, &w.apex, apex, intent.ApexPin},
 	}
 	for _, s := range services {
-		if s.role != roleApex && apex == core.SideTarget {
+		if s.role != roleApex && apex == core.SideTarget && !intent.Both {
 			// The application is being given back; what still exists goes soon.
 			continue
 		}

@@ -29,12 +29,26 @@ func (r *Reconciler) applyTarget(ctx context.Context, w *world, plan core.Plan) 
 			return err
 		}
 	}
+	if intent.Hold {
+		if err := hold(next); err != nil {
+			return err
+		}
+	}
 	if intent.Release && w.targetService == nil {
 		if err := revision.Release(next); err != nil {
 			return err
 		}
 	}
 	return r.patchTarget(ctx, w, next)
+}
+
+// hold keeps a target from rolling its stored template out, for a change that admission has not held.
+func hold(target *unstructured.Unstructured) error {
+	template, err := revision.TemplateOf(target)
+	if err != nil {
+		return err
+	}
+	return revision.PutHold(target, revision.CanonicalBareDigest(template))
 }
 
 // restored returns the digest of the template of a stored revision; "" when it is not stored.

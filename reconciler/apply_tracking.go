@@ -35,6 +35,7 @@ func (r *Reconciler) applyTracking(ctx context.Context, w *world, plan core.Plan
 	}
 	next := w.target.DeepCopy()
 	label(next, v1beta1.TrackedTarget)
+	guard(next, plan.Guard)
 	if w.targetService != nil {
 		// By this one Services, and with them their endpoints, are cached.
 		next.SetLabels(with(next.GetLabels(), map[string]string{v1beta1.LabelCanary: revision.LabelValue(w.canary.Name)}))
@@ -126,6 +127,15 @@ func label(o client.Object, tracked string) {
 	}
 	if len(labels) == 0 {
 		labels = nil
+	}
+	o.SetLabels(labels)
+}
+
+// guard sets the label by which admission denies changes of a target that it cannot hold, or takes it off.
+func guard(o client.Object, guarded bool) {
+	labels := maps.Clone(o.GetLabels())
+	if delete(labels, v1beta1.LabelGuarded); guarded {
+		labels[v1beta1.LabelGuarded] = "true"
 	}
 	o.SetLabels(labels)
 }

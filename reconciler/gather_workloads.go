@@ -122,8 +122,7 @@ func isCanary(ref metav1.OwnerReference) bool {
 // gatherPodHash asks for the hash that the target's controller gave to the pods of the revision that is being rolled out. It costs a read
 // from the API server, so it is asked while it is needed only: once the controller has seen the target, until status holds the hash.
 func (r *Reconciler) gatherPodHash(ctx context.Context, w *world) error {
-	ro := w.canary.Status.Rollout
-	if ro == nil || ro.Stage != v1beta1.StageScalingUp || ro.PodHash != "" || w.live == nil || !w.observed.Target.Current || w.observed.Target.Held {
+	if !core.NeedsPodHash(w.canary) || w.live == nil || !w.observed.Target.Current || w.observed.Target.Held {
 		return nil
 	}
 	if w.kind.history().Empty() {

@@ -49,7 +49,7 @@ func (w *world) selectorFor(r role, apex core.Side, pin string) map[string]strin
 	switch {
 	case r == rolePrimary, r == roleApex && apex == core.SidePrimary:
 		return primary
-	case r == roleCanary && pin != "":
+	case (r == roleCanary || r == roleApex && apex == core.SideTarget) && pin != "":
 		target[w.kind.hashLabel()] = pin
 		return target
 	case r == roleCanary, r == roleApex && apex == core.SideTarget:

@@ -33,7 +33,8 @@ func TestSelectors(t *testing.T) {
 		{roleCanary, "", "", map[string]string{"app": "shop"}},
 		{roleCanary, "", "abc", map[string]string{"app": "shop", "pod-template-hash": "abc"}},
 		{roleApex, core.SidePrimary, "abc", map[string]string{"app": "shop-primary"}},
-		{roleApex, core.SideTarget, "abc", map[string]string{"app": "shop"}},
+		{roleApex, core.SideTarget, "", map[string]string{"app": "shop"}},
+		{roleApex, core.SideTarget, "abc", map[string]string{"app": "shop", "pod-template-hash": "abc"}},
 		{roleApex, core.SideUnknown, "", nil},
 	} {
 		if got := w.selectorFor(c.role, c.apex, c.pin); !equality.Semantic.DeepEqual(got, c.want) {

@@ -71,3 +71,18 @@ func (h holds) release(p *patch) {
 	p.dropAnnotation(v1beta1.AnnotationHold)
 	p.value(h.brake.Path, h.brake.Read(p.object), h.wanted)
 }
+
+// holdCreated keeps a Deployment that takes the place of a deleted one from starting pods, where these would have users at once: with an ephemeral
+// primary the apex Service may still select them. Of a DaemonSet keepIdle sees to that.
+func holdCreated(p *patch, f Facts, template []byte) {
+	if !f.Hold || f.Canary.Lifecycle() != v1beta1.LifecycleEphemeral || initialising(f.Canary) || f.New.GetKind() != revision.Deployment {
+		return
+	}
+	brake := revision.BrakeOf(f.New.GetKind())
+	wanted := brake.Read(f.New)
+	if h := holdOf(f.New); h != nil {
+		wanted = brake.Wanted(*h)
+	}
+	p.annotation(v1beta1.AnnotationHold, brake.Hold(revision.CanonicalBareDigest(template), wanted).String())
+	p.value(brake.Path, brake.Read(f.New), brake.On)
+}

@@ -73,7 +73,8 @@ func (h workloads) gather(ctx context.Context, req admission.Request) (Facts, er
 		f.Canary, err = h.canaries.of(ctx, ref)
 	}
 	if f.Canary != nil {
-		f.Hold = h.needsHold(f.Canary)
+		// A cache may not know yet what the label on the object says.
+		f.Hold = h.needsHold(f.Canary) || guarded(before)
 	}
 	return f, err
 }

@@ -85,6 +85,7 @@ func untracked(f Facts) (Outcome, bool, error) {
 		p.dropLabel(v1beta1.LabelTracked)
 	}
 	p.dropLabel(v1beta1.LabelCanary)
+	p.dropLabel(v1beta1.LabelGuarded)
 	holdsOf(f).release(p)
 	return Outcome{Patches: p.operations}, true, nil
 }
@@ -101,6 +102,7 @@ func created(f Facts) (Outcome, bool, error) {
 	p := newPatch(f.New)
 	track(p, f.Canary)
 	keepIdle(p, f)
+	holdCreated(p, f, template)
 	stampTemplate(p, f, template, true)
 	return Outcome{Patches: p.operations}, true, nil
 }
@@ -121,6 +123,9 @@ func updated(f Facts) (Outcome, bool, error) {
 	p := newPatch(f.New)
 	// A replace drops labels, and a lost label would blind the gate.
 	track(p, f.Canary)
+	if guarded(f.Old) {
+		p.label(v1beta1.LabelGuarded, "true")
+	}
 	keepIdle(p, f)
 	stampTemplate(p, f, templates.after, changed)
 	h := holdsOf(f)

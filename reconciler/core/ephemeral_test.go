@@ -241,3 +241,18 @@ func TestEphemeralCrashes(t *testing.T) {
 		}
 	}
 }
+
+// TestEphemeralPrimaryIsAsLargeAsTheTarget keeps users at home until the primary that was kept has as many pods as the target has by now.
+func TestEphemeralPrimaryIsAsLargeAsTheTarget(t *testing.T) {
+	w := newWorld(ephemeralOf(progressive()))
+	w.must(t, time.Minute, w.phase(v1beta1.PhaseInitialized))
+	w.push("v2")
+	w.must(t, 2*time.Minute, w.phase(v1beta1.PhaseSucceeded))
+	w.target.replicas, w.dirty = 4, true
+	w.must(t, time.Minute, func() bool { return w.ready(&w.target, "v2") == 4 })
+	w.push("v1")
+	w.must(t, time.Minute, func() bool { return w.apex == SidePrimary })
+	if got := w.ready(&w.primary, "v1"); got < 4 {
+		t.Errorf("users were turned to %d pods, the target has 4", got)
+	}
+}

@@ -96,6 +96,24 @@ func HoldOf(w *unstructured.Unstructured) *v1beta1.Hold {
 	return &h
 }
 
+// PutHold puts a hold on the stored template of a workload, whose digest it records. One that is held already stays as it is.
+func PutHold(w *unstructured.Unstructured, digest string) error {
+	if HoldOf(w) != nil {
+		return nil
+	}
+	b := BrakeOf(w.GetKind())
+	annotations := maps.Clone(w.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[v1beta1.AnnotationHold] = b.Hold(digest, b.Read(w)).String()
+	w.SetAnnotations(annotations)
+	if err := unstructured.SetNestedField(w.Object, b.On, b.Path...); err != nil {
+		return fmt.Errorf("%s %s: hold it: %w", w.GetKind(), w.GetName(), err)
+	}
+	return nil
+}
+
 // Release takes a hold off a workload and leaves the brake as the owner wants it. Without a hold a brake is the owner's own and stays.
 func Release(w *unstructured.Unstructured) error {
 	h := HoldOf(w)

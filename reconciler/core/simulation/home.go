@@ -91,7 +91,7 @@ func (w *World) turnedAway() {
 	}
 	w.say("apex Service: to the primary")
 	have, left := int(w.primary.ready(w.now, nil)), int(w.target.ready(w.now, nil))
-	if have*100 < left*w.canary.real.spec.Analysis.PrimaryReadyPercent() {
+	if have < left*w.canary.real.spec.Analysis.PrimaryReadyPercent()/100 {
 		w.violate(promiseTraffic, "users turn to the primary with %d ready pods, the target has %d", have, left)
 	}
 }

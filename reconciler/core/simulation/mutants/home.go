@@ -29,11 +29,6 @@ func atHome() []mutant {
 			instead: "	ready := d.in.Primary.Exists\n",
 		},
 		{
-			promise: "P3", name: "ephemeral: turn users to a primary that is smaller than the target", file: "turning.go",
-			text:    "d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)",
-			instead: "d.primaryServes(digest)",
-		},
-		{
 			promise: "P3", name: "ephemeral: come home to a target that is not ready", file: "homecoming.go",
 			text:    "	if !d.canaryServes() {",
 			instead: "	if ro.PodHash == \"\" {",
@@ -51,10 +46,6 @@ func atHome() []mutant {
 		{
 			promise: "P7", name: "ephemeral: scale the target to zero with users on it", file: "rollback.go",
 			text: "	if d.home() {\n		return d.rollBackAtHome()\n	}\n",
-		},
-		{
-			promise: "P7", name: "ephemeral: keep the primary of a deleted target away", file: "decide.go",
-			text: "			d.leaveHome()\n",
 		},
 	}
 }
