@@ -60,8 +60,8 @@ func (g verbGate) gather(ctx context.Context, req admission.Request) (VerbFacts,
 	if f.Old == nil || f.New == nil {
 		return f, nil
 	}
-	verb, err := v1beta1.ParseVerb(newVerb(f.Old, f.New))
-	if err != nil {
+	verb, problem := v1beta1.ParseVerb(newVerb(f.Old, f.New))
+	if problem != nil {
 		// There is none, or none that anybody could be asked about.
 		return f, nil
 	}

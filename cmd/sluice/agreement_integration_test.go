@@ -91,7 +91,7 @@ func TestWebhookConfigurationsReachTheServer(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		webhook.PathWorkloads, webhook.PathConfigs, webhook.PathVerifyWorkloads, webhook.PathVerifyConfigs,
+		webhook.PathWorkloads, webhook.PathVerbs, webhook.PathConfigs, webhook.PathVerifyWorkloads, webhook.PathVerifyConfigs,
 		webhook.PathCanaries, webhook.PathMetricTemplates, webhook.PathAlertProviders,
 	} {
 		if !called[path] {
