@@ -46,6 +46,10 @@ integration: manifests ## Run the tests that need an API server; the first time 
 e2e: manifests ## Run the user stories on a local cluster of their own, or on that of E2E_KUBECONFIG
 	cd e2e && go test -count=1 -timeout=45m -tags=e2e -p=1 -v $(if $(E2E_KUBECONFIG),,./cluster/...) ./stories/...
 
+.PHONY: e2e-takeover
+e2e-takeover: manifests ## Take a cluster over from a running Flagger and give it back, on a local cluster of its own; the first time builds Flagger
+	cd e2e && go test -count=1 -timeout=45m -tags=e2e -v ./takeover/...
+
 .PHONY: soak
 soak: ## Play 200,000 random schedules of every strategy against the decision core; takes about ten minutes on two cores
 	go test -count=1 -timeout=2h -v -run='^TestSchedules$$' ./reconciler/core/simulation -schedules=200000

@@ -52,6 +52,8 @@ type Options struct {
 	ReadyTimeout time.Duration
 	// SluiceArgs are added to the controller's arguments.
 	SluiceArgs []string
+	// WithoutSluice leaves Sluice to InstallSluice.
+	WithoutSluice bool
 }
 
 func (o Options) withDefaults() Options {
@@ -97,6 +99,9 @@ func Up(ctx context.Context, c *cluster.Cluster, o Options) (*Harness, error) {
 		{"Sluice", func() error { return h.InstallSluice(ctx) }},
 		{"the load tester", func() error { return h.installLoadTester(ctx) }},
 	} {
+		if step.name == "Sluice" && o.WithoutSluice {
+			continue
+		}
 		start := time.Now()
 		if err := step.do(); err != nil {
 			return nil, fmt.Errorf("set up %s: %w", step.name, err)
