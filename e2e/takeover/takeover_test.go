@@ -151,10 +151,10 @@ func (p *play) sluiceTakesOver() {
 		})
 	}
 	// The one that was under way starts afresh with its users on the primary. Its promotion comes later.
+	p.eventually("midway: users return to the primary", func() bool {
+		return !p.midway.when(since, func(m harness.Moment) bool { return m.RouteWeight == 0 }).IsZero()
+	})
 	p.until(p.midway, "has users again", func(c *v1beta1.Canary) bool { return c.Status.Rollout != nil && c.Status.CanaryWeight > 0 })
-	if p.midway.when(since, func(m harness.Moment) bool { return m.RouteWeight == 0 }).IsZero() {
-		p.Errorf("midway: users never returned to the primary")
-	}
 	p.sameServing(p.midway, pods[p.midway], "while Sluice took over")
 	p.wait("users ask for a while")
 	for _, a := range p.apps {
