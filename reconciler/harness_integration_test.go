@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,7 +78,9 @@ type stage struct {
 	nodes    nodes
 	requests atomic.Int64
 	// stuck keeps the first new pod of the primary from getting ready, and so its other pods from being replaced.
-	stuck   atomic.Bool
+	stuck atomic.Bool
+	// running are the hashes of the pods of Deployments, by UID; one that is paused keeps its own.
+	running sync.Map
 	router  *fakeRouter
 	checks  *fakeChecker
 	sluice  *Reconciler
@@ -259,6 +262,12 @@ func (s *stage) snapshots() []revision.Stored {
 // application creates a Deployment with a ConfigMap and a Secret, and its Canary.
 func (s *stage) application() {
 	s.Helper()
+	s.applicationOf(nil)
+}
+
+// applicationOf is the same with a Canary that says how its primary lives.
+func (s *stage) applicationOf(primary *v1beta1.PrimarySpec) {
+	s.Helper()
 	s.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}, Data: map[string]string{"colour": "blue"}})
 	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "token"}, Data: map[string][]byte{"t": []byte("1")}})
 	l := map[string]string{"app": "web"}
@@ -284,6 +293,7 @@ func (s *stage) application() {
 		Spec: v1beta1.CanarySpec{
 			TargetRef: v1beta1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"},
 			Service:   v1beta1.CanaryService{Port: 80, TargetPort: intstr.FromInt32(8080)},
+			Primary:   primary,
 			Analysis: v1beta1.CanaryAnalysis{
 				Interval: "1s", Threshold: 2, StepWeight: 50,
 				Webhooks: []v1beta1.CanaryWebhook{{Name: "load", URL: "http://load.test/"}},

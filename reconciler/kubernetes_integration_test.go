@@ -61,6 +61,9 @@ func (s *stage) replicaSet(ctx context.Context, d *appsv1.Deployment) string {
 	_, _ = h.Write(raw)
 	hash := strings.NewReplacer("0", "b", "1", "c", "3", "d").Replace(strconv.FormatUint(uint64(h.Sum32()), 10))
 	status := appsv1.DeploymentStatus{ObservedGeneration: d.Generation}
+	if _, ran := s.running.Load(d.UID); ran && d.Spec.Paused {
+		status.Replicas, status.ReadyReplicas, status.AvailableReplicas = *d.Spec.Replicas, *d.Spec.Replicas, *d.Spec.Replicas
+	}
 	if !d.Spec.Paused {
 		n := *d.Spec.Replicas
 		status.Replicas, status.UpdatedReplicas, status.ReadyReplicas, status.AvailableReplicas = n, n, n, n
@@ -89,8 +92,12 @@ func (s *stage) replicaSet(ctx context.Context, d *appsv1.Deployment) string {
 		_ = shared.admin.Status().Update(ctx, d)
 	}
 	if d.Spec.Paused {
-		return ""
+		// What ran before goes on running.
+		last, _ := s.running.Load(d.UID)
+		hash, _ = last.(string)
+		return hash
 	}
+	s.running.Store(d.UID, hash)
 	return hash
 }
 
