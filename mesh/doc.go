@@ -6,7 +6,8 @@
 //
 // # Adding a provider
 //
-// Implement Provider in a file of its own: as weights where the object is one list of Services, as a dialect where it is a list of rules, enter it in implementations, mark in the table of package capability which strategies it can run, and
+// Implement Provider in a file of its own: as weights where the object is one list of Services, as a dialect where it is a list of rules. Enter it
+// in implementations, mark in the table of package capability which strategies it can run, and
 // write down each situation in testdata with go test ./mesh -update.
 //
 // # What never lives here

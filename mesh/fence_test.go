@@ -40,7 +40,7 @@ func checkFenced(t *testing.T, p Provider, g generator, seed uint64) {
 	c := g.canary()
 	foreign := g.foreignRules(p)
 	open := render(t, p, c, g.live(t, p, c, foreign), core.RouteIntent{Split: g.split(c)})
-	claim(open, c, true)
+	claim(open, c, p.Objects(c)[0], true)
 	open.SetUID("1")
 	open.SetGeneration(7)
 

@@ -71,7 +71,7 @@ func (g golden) bring(t *testing.T, c *v1beta1.Canary, o Object, live *unstructu
 	if err != nil {
 		t.Fatal(err)
 	}
-	claim(out, c, live == nil)
+	claim(out, c, o, live == nil)
 	return out
 }
 
@@ -123,7 +123,10 @@ func further() []golden {
 	return out
 }
 
-func goldens() []golden {
+func goldens() []golden { return append(gatewayGoldens(), further()...) }
+
+// gatewayGoldens are the situations of Gateway API.
+func gatewayGoldens() []golden {
 	gw := func(name string, primary, canary int) golden {
 		return golden{provider: "gatewayapi", name: name, impl: gatewayAPI{}, intent: core.RouteIntent{Split: core.Split{Primary: primary, Canary: canary}}}
 	}
@@ -134,7 +137,7 @@ func goldens() []golden {
 	ended := gw("ab-testing-ended", 100, 0)
 	leave := gw("give-back", 100, 0)
 	leave.intent.ViaApex, leave.leave = true, true
-	return append(further(), []golden{
+	return []golden{
 		gw("new", 100, 0),
 		gw("step", 70, 30),
 		gw("everything", 95, 5),
@@ -148,7 +151,7 @@ func goldens() []golden {
 		affinity,
 		revoked,
 		leave,
-	}...)
+	}
 }
 
 func TestGolden(t *testing.T) {

@@ -31,33 +31,39 @@ func (istio) render(c *v1beta1.Canary, intent core.RouteIntent) ([]map[string]an
 	common := istioTraffic(&c.Spec.Service)
 	var rules []map[string]any
 	for _, p := range list {
-		rule, matches := maps.Clone(common), base
+		matches := base
 		if p.limited {
 			matches = limited
 		}
-		if p.cookie != "" {
-			matches = istioWithCookie(matches, p.cookie)
-		}
-		to := istio{}.share(c, p.intent)
-		if p.others {
-			to = to[:1]
-		}
-		if p.takesBack {
-			for _, ref := range mapsIn(to) {
-				istioSetCookie(ref, revocation(c, p.cookie))
-			}
-		}
-		fields := map[string]any{"match": anys(matches), "route": to}
-		if p.intent.Mirror > 0 {
-			fields["mirror"] = istioDestination(c, core.SideTarget)
-			if p.intent.Mirror < 100 {
-				fields["mirrorPercentage"] = map[string]any{"value": int64(p.intent.Mirror)}
-			}
-		}
-		setOrDrop(rule, fields)
-		rules = append(rules, rule)
+		rules = append(rules, istioRule(c, p, common, matches))
 	}
 	return rules, nil
+}
+
+// istioRule makes one rule of what all rules have in common and the requests that it is for.
+func istioRule(c *v1beta1.Canary, p part, common map[string]any, matches []map[string]any) map[string]any {
+	rule := maps.Clone(common)
+	if p.cookie != "" {
+		matches = istioWithCookie(matches, p.cookie)
+	}
+	to := istio{}.share(c, p.intent)
+	if p.others {
+		to = to[:1]
+	}
+	if p.takesBack {
+		for _, ref := range mapsIn(to) {
+			istioSetCookie(ref, revocation(c, p.cookie))
+		}
+	}
+	fields := map[string]any{"match": anys(matches), "route": to}
+	if p.intent.Mirror > 0 {
+		fields["mirror"] = istioDestination(c, core.SideTarget)
+		if p.intent.Mirror < 100 {
+			fields["mirrorPercentage"] = map[string]any{"value": int64(p.intent.Mirror)}
+		}
+	}
+	setOrDrop(rule, fields)
+	return rule
 }
 
 // istioTCP makes the one rule for an application that does not speak HTTP: there is nothing to compare or change in a request.
@@ -66,7 +72,7 @@ func istioTCP(c *v1beta1.Canary, intent core.RouteIntent) ([]map[string]any, err
 		return nil, errors.New("spec.analysis.match: with spec.service.appProtocol tcp there are no requests to compare; remove it")
 	}
 	if intent.Matched || intent.Mirror > 0 || intent.Cookie != "" || intent.PrimaryCookie != "" {
-		return nil, errors.New("spec.analysis: with spec.service.appProtocol tcp there are neither conditions, copies nor cookies; use stepWeight or iterations alone")
+		return nil, errors.New("spec.analysis: with spec.service.appProtocol tcp there are no conditions, copies and cookies; use stepWeight or iterations alone")
 	}
 	var matches []any
 	for _, m := range c.Spec.Service.Match {

@@ -52,12 +52,13 @@ func refuseOthers(c *v1beta1.Canary, o Object, existing *unstructured.Unstructur
 		"give this Canary another service name, or remove the %s if that Canary is gone", o, c.Namespace, other, mark)
 }
 
-// claim marks an object as the Canary's: labels, annotations and, where Sluice created it, ownership. What others put there stays.
-func claim(u *unstructured.Unstructured, c *v1beta1.Canary, created bool) {
+// claim marks an object as the Canary's: labels, annotations and, where Sluice created it, ownership. What others put there stays. Metadata of
+// spec.service.apex is for what users know, not for an object that is of no use without the Canary.
+func claim(u *unstructured.Unstructured, c *v1beta1.Canary, o Object, created bool) {
 	labels, annotations := orEmpty(u.GetLabels()), orEmpty(u.GetAnnotations())
 	dropApplied(labels, annotations)
 	var applied []string
-	if apex := c.Spec.Service.Apex; apex != nil {
+	if apex := c.Spec.Service.Apex; apex != nil && !o.Goes {
 		maps.Copy(labels, apex.Labels)
 		maps.Copy(annotations, apex.Annotations)
 		applied = append(prefixed("label/", apex.Labels), prefixed("annotation/", apex.Annotations)...)

@@ -66,7 +66,7 @@ func TestProvidersOnAnAPIServer(t *testing.T) {
 					t.Fatal(err)
 				}
 				c := plainCanary()
-				c.Namespace, c.UID = ns.Name, "11111111-1111-1111-1111-111111111111"
+				c.Namespace, c.UID, c.Spec.Provider = ns.Name, "11111111-1111-1111-1111-111111111111", name
 				if runs(name, core.Split{Matched: true}) {
 					busyCanary(c)
 				}
@@ -96,6 +96,50 @@ func TestProvidersOnAnAPIServer(t *testing.T) {
 					t.Fatalf("given back: %+v, %v", route, err)
 				}
 			})
+		}
+	}
+}
+
+// What is kept beside the object with the weights is repaired when it is gone, and goes with the Canary that owns it.
+func TestWhatStandsBesideTheRoute(t *testing.T) {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mesh-"}}
+	if err := world.admin.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	c := plainCanary()
+	c.Namespace, c.UID, c.Spec.Provider = ns.Name, "11111111-1111-1111-1111-111111111111", "istio"
+	intent := core.RouteIntent{Split: core.Split{Primary: 70, Canary: 30}}
+	router := func() *Router {
+		r, err := New(world.admin, world.admin, "istio", clock.RealClock{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if _, err := router().Write(t.Context(), c, intent); err != nil {
+		t.Fatal(err)
+	}
+	rule := istio{}.Objects(c)[1]
+	u, err := fetch(t.Context(), world.admin, c, rule)
+	if err != nil || u == nil {
+		t.Fatalf("%s: %v, %v", rule, u, err)
+	}
+	if err := world.admin.Delete(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := router().Write(t.Context(), c, intent); err != nil || !changed {
+		t.Fatalf("repair: changed %v, %v", changed, err)
+	}
+	if err := router().GiveBack(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range (istio{}).Objects(c) {
+		u, err := fetch(t.Context(), world.admin, c, o)
+		if err != nil || u == nil {
+			t.Fatalf("%s: %v, %v", o, u, err)
+		}
+		if owned := len(u.GetOwnerReferences()) > 0; owned != o.Goes {
+			t.Errorf("object %d, %s: owned by the Canary %v, want %v", i, o, owned, o.Goes)
 		}
 	}
 }

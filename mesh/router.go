@@ -188,7 +188,7 @@ func (r *Router) render(
 ) (bool, error) {
 	if existing != nil && intent.ViaApex {
 		desired := p.Divert(c, existing, intent)
-		claim(desired, c, false)
+		claim(desired, c, o, false)
 		if !intent.KeepFence {
 			free(desired)
 		}
@@ -198,7 +198,7 @@ func (r *Router) render(
 	if err != nil {
 		return false, err
 	}
-	claim(desired, c, existing == nil)
+	claim(desired, c, o, existing == nil)
 	if !intent.KeepFence {
 		free(desired)
 	}

@@ -21,7 +21,7 @@ import (
 // Each golden situation is written to a real API server with the real CRD: it must be stored as rendered, defaults included, and a second pass must
 // find nothing to do.
 func TestSituationsOnAnAPIServer(t *testing.T) {
-	for _, g := range goldens() {
+	for _, g := range gatewayGoldens() {
 		if g.leave {
 			continue
 		}

@@ -171,12 +171,7 @@ func (s services) diverted(c *v1beta1.Canary, rule map[string]any, limited bool,
 	default:
 		return open && !s.takesBack(rule, cookie) && slices.Contains([]string{intent.Cookie, intent.PrimaryCookie}, cookie)
 	}
-	switch {
-	case intent.ViaApex:
-		s.in.stopCopies(s, rule, s.primary, s.canary)
-	case intent.Mirror == 0:
-		s.in.stopCopies(s, rule, s.canary)
-	}
+	s.stopMirrors(rule, intent)
 	keeps, knows := open && intent.Matched, s.count(rule, s.canary) > 0
 	if limited && knows != keeps {
 		// Under a condition the rule for everybody else stays as it is. Without one it takes the requests of the other rule, which goes.
@@ -196,4 +191,14 @@ func (s services) unusable(c *v1beta1.Canary, name string, rules []map[string]an
 			"remove it or set spec.service.match", name, other)
 	}
 	return ""
+}
+
+// stopMirrors takes copies out of a rule: those of the analysis unless the intent has them, and on the way out all that go to the primary or the canary.
+func (s services) stopMirrors(rule map[string]any, intent core.RouteIntent) {
+	switch {
+	case intent.ViaApex:
+		s.in.stopCopies(s, rule, s.primary, s.canary)
+	case intent.Mirror == 0:
+		s.in.stopCopies(s, rule, s.canary)
+	}
 }

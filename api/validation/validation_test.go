@@ -116,6 +116,10 @@ type ruleCase struct {
 func denialCases() []ruleCase {
 	return []ruleCase{
 		{"good", `{}`, nil},
+		{"conditions on connections", `{spec: {provider: istio, service: {appProtocol: TCP}, analysis: {stepWeight: null, stepWeights: null, iterations: 5, match: [{headers: {x: {exact: a}}}]}}}`, []string{
+			`spec.analysis.iterations: 5 asks for A/B testing, which provider istio cannot express; use stepWeight, or iterations without match`,
+			`spec.analysis.match: cannot be expressed by provider istio; remove it`,
+		}},
 		{"unknown provider, a typo", `{spec: {provider: istioo}}`, []string{
 			`spec.provider: "istioo" is not a known provider; did you mean istio; use one of apisix, appmesh, appmesh:v1beta2, ` +
 				`contour, gatewayapi:v1, gatewayapi:v1beta1, gloo, istio, knative, kubernetes, kuma, linkerd, nginx, osm, skipper, ` +
