@@ -2,6 +2,8 @@ package core
 
 import (
 	"time"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
 // This file holds how much capacity a side needs before it is given users. It concerns workloads with autoscalers: the size of others does not follow
@@ -119,6 +121,10 @@ func (d *decision) canaryNeeds(s step) int32 {
 	if d.st.CanaryWeight == 0 {
 		// What the target has serves nobody yet.
 		total = max(d.in.Primary.Replicas, 1)
+	}
+	if ro := d.ro(); ro != nil && ro.Stage == v1beta1.StageReturning {
+		// The primary was kept as large as its users need who are about to come.
+		total = max(total, d.in.Primary.Replicas)
 	}
 	return min(max(part(total, max(s.weight, s.mirror), 100), limits.Min, 1), max(limits.Max, 1))
 }

@@ -132,7 +132,7 @@ func (d *decision) detectHome() bool {
 		d.beginTrip(tripHome, v1beta1.StageReturning, "users return to "+d.target()+", which runs the promoted revision "+live)
 	case (live == d.in.Promoted.Digest || failed) && !d.ephemeral() && d.home():
 		d.beginTrip(tripAway, v1beta1.StageTurning, "the primary of "+d.target()+" is to serve from now on")
-	case failed && d.home() && (d.deserted() || d.in.Target.Updated > 0):
+	case failed && d.home() && d.in.Services.Apex == SideTarget && d.in.Services.ApexOther < d.in.Target.Replicas:
 		d.beginTrip(tripAway, v1beta1.StageTurning, "pods of the promoted revision of "+d.target()+" are missing, so its primary is made")
 	case !failed && d.home() && d.wayBack(live):
 		d.begin(d.in.Live)

@@ -3,6 +3,7 @@ package simulation
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -70,8 +71,9 @@ func (w *World) turnedHome() {
 		}
 		w.trusted |= r.bit()
 	}
-	already := len(w.splits) > 0 && w.newest().Canary == 100
-	if need := w.users; w.strategy.scaled && !already && t.real.replicas < need && !w.hurtLately() && w.now-w.hurtAt > scalerPatience && w.now-w.loadAt > scalerPatience {
+	already := len(w.splits) > 0 && w.newest().Canary == 100 || w.now-(w.roundAt-scalerRound) < 2*time.Second
+	calm := w.now-w.hurtAt > scalerPatience && w.now-w.loadAt > scalerPatience
+	if need := w.users; w.strategy.scaled && !already && calm && t.real.replicas < need {
 		w.violate(promiseTraffic, "users turn to the target with %d pods, they need %d", t.real.replicas, need)
 	}
 }
@@ -90,7 +92,7 @@ func (w *World) turnedAway() {
 		return
 	}
 	w.say("apex Service: to the primary")
-	have, left := int(w.primary.ready(w.now, nil)), int(w.target.ready(w.now, nil))
+	have, left := int(w.primary.ready(w.now, nil)), int(min(w.target.ready(w.now, nil), w.target.real.replicas))
 	if have < left*w.canary.real.spec.Analysis.PrimaryReadyPercent()/100 {
 		w.violate(promiseTraffic, "users turn to the primary with %d ready pods, the target has %d", have, left)
 	}

@@ -137,9 +137,7 @@ func (w *World) judgeMarks(in *core.Observed, p *core.Plan) {
 		// Somebody has just deleted it; it is made again from what is marked.
 		return
 	}
-	if w.marksTarget(in, r) {
-		hurt = true
-	} else if in.Primary.Revision != p.MarkPromoted || in.Primary.Updated == 0 && !hurt {
+	if !w.marksTarget(in, r) && (in.Primary.Revision != p.MarkPromoted || in.Primary.Updated == 0 && !hurt) {
 		w.violate(promiseAnalysed, "%s is marked as promoted, the primary runs %s with %d pods of it", p.MarkPromoted, in.Primary.Revision, in.Primary.Updated)
 	}
 	if w.trusted&r.bit() == 0 {
