@@ -68,6 +68,9 @@ func finalise(d *decision) v1beta1.Stage {
 	if stage, lost := d.regain(here); lost {
 		return stage
 	}
+	if stage, undone := d.undone(); undone {
+		return stage
+	}
 	d.setPhase(v1beta1.PhaseFinalising)
 	d.plan.MarkPromoted = ro.Revision
 	d.plan.Primary = &PrimaryIntent{Revision: ro.Revision, Replicas: d.primaryReplicas(d.in.Promoted)}
@@ -93,6 +96,19 @@ func finalise(d *decision) v1beta1.Stage {
 	d.end(v1beta1.PhaseSucceeded)
 	d.setReady(metav1.ConditionTrue, string(v1beta1.PhaseSucceeded), "the primary serves revision "+ro.Revision)
 	return ""
+}
+
+// undone tells whether the primary was given something else before the revision was marked as the last good one, as happens while the target is missing,
+// and at which stage the rollout goes on then.
+func (d *decision) undone() (v1beta1.Stage, bool) {
+	ro := d.ro()
+	if d.in.Primary.Revision == ro.Revision || d.in.Promoted.Digest == ro.Revision {
+		return "", false
+	}
+	if ro.InPrimary {
+		return v1beta1.StageRescuing, true
+	}
+	return v1beta1.StagePromoting, true
 }
 
 // scaledToZero plans a target without pods and without a hold, and tells whether that has been asked of Kubernetes. Pods on their way out
