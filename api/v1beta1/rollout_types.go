@@ -88,10 +88,14 @@ type RolloutStatus struct {
 	//
 	// +optional
 	Fenced *FencedStatus `json:"fenced,omitempty"`
-	// UnreadySince is when a workload that must be ready was last seen not to be; the progress deadline counts from it.
+	// UnreadySince is when a workload that must be ready was seen not to be, or to have got further since; the progress deadline counts from it.
 	//
 	// +optional
 	UnreadySince *metav1.MicroTime `json:"unreadySince,omitempty"`
+	// Progress is how far it had got by then, as a number of updated and of available pods.
+	//
+	// +optional
+	Progress int32 `json:"progress,omitempty"`
 	// RefusedGate is the type of the gates that hold the rollout up at its step without being a stage of their own; empty while none does.
 	//
 	// +optional

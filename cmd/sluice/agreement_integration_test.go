@@ -14,7 +14,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/certs"
 	"github.com/sluice-dev/sluice/webhook"
 )
@@ -38,6 +40,8 @@ func TestWebhookConfigurationsReachTheServer(t *testing.T) {
 		policy   *admissionv1.FailurePolicyType
 		timeout  *int32
 		selector []string
+		// guarded tells that only objects are looked at which say that they may not change without admission.
+		guarded bool
 	}
 	var hooks []hook
 	for _, c := range ofKind[admissionv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration") {
@@ -45,7 +49,7 @@ func TestWebhookConfigurationsReachTheServer(t *testing.T) {
 			t.Errorf("the mutating configuration is named %q, the CA is written into %q", c.Name, certs.DefaultConfiguration)
 		}
 		for _, w := range c.Webhooks {
-			hooks = append(hooks, hook{w.Name, w.ClientConfig, w.FailurePolicy, w.TimeoutSeconds, w.NamespaceSelector.MatchExpressions[0].Values})
+			hooks = append(hooks, hook{w.Name, w.ClientConfig, w.FailurePolicy, w.TimeoutSeconds, w.NamespaceSelector.MatchExpressions[0].Values, guarded(w.ObjectSelector)})
 		}
 	}
 	for _, c := range ofKind[admissionv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration") {
@@ -53,7 +57,7 @@ func TestWebhookConfigurationsReachTheServer(t *testing.T) {
 			t.Errorf("the validating configuration is named %q, the CA is written into %q", c.Name, certs.DefaultConfiguration)
 		}
 		for _, w := range c.Webhooks {
-			hooks = append(hooks, hook{w.Name, w.ClientConfig, w.FailurePolicy, w.TimeoutSeconds, w.NamespaceSelector.MatchExpressions[0].Values})
+			hooks = append(hooks, hook{w.Name, w.ClientConfig, w.FailurePolicy, w.TimeoutSeconds, w.NamespaceSelector.MatchExpressions[0].Values, guarded(w.ObjectSelector)})
 		}
 	}
 	if len(hooks) == 0 {
@@ -78,7 +82,12 @@ func TestWebhookConfigurationsReachTheServer(t *testing.T) {
 			t.Errorf("%s calls port %d, which leads to no webhook: %+v", h.name, *ref.Port, s.Spec.Ports)
 		}
 		called[*ref.Path] = true
-		if *h.policy != admissionv1.Ignore || *h.timeout > 2 {
+		// Only what asks for it waits for the gate to be back.
+		want := admissionv1.Ignore
+		if h.guarded {
+			want = admissionv1.Fail
+		}
+		if *h.policy != want || *h.timeout > 2 {
 			t.Errorf("%s has failure policy %s and timeout %ds: the gate could hurt the cluster", h.name, *h.policy, *h.timeout)
 		}
 		for _, never := range []string{"kube-system", ownNamespace} {
@@ -102,6 +111,10 @@ func TestWebhookConfigurationsReachTheServer(t *testing.T) {
 	if len(called) > 0 {
 		t.Errorf("nothing answers at %v", called)
 	}
+}
+
+func guarded(s *metav1.LabelSelector) bool {
+	return s != nil && s.MatchLabels[v1beta1.LabelGuarded] == "true"
 }
 
 // TestManifestsAgreeWithTheFlags holds that ports, names and times in the manifests are those that the binary uses by default.

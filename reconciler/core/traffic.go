@@ -167,19 +167,26 @@ func (d *decision) canaryServes() bool {
 		s.CanaryReady >= needed(t.Replicas, percent) && s.CanaryOther == 0
 }
 
-// overdue tells whether something that must become ready has not for the Canary's progress deadline. Kubernetes reports no deadline when a
-// Deployment is merely scaled up, so this clock is the rollout's own.
+// overdue tells whether something that must become ready is not, and has got no further for the Canary's progress deadline. As with a Deployment's own
+// deadline each pod more counts: a large workload that takes its time is not stuck. Kubernetes reports no deadline when a Deployment is merely scaled up,
+// so this clock is the rollout's own.
 func (d *decision) overdue(ready bool) bool {
 	ro := d.ro()
 	if ready {
-		ro.UnreadySince = nil
+		ro.UnreadySince, ro.Progress = nil, 0
 		return false
 	}
-	if ro.UnreadySince == nil {
-		now := d.now()
-		ro.UnreadySince = &now
+	if now := d.progress(); ro.UnreadySince == nil || now > ro.Progress {
+		ro.UnreadySince, ro.Progress = d.later(0), now
 	}
 	return d.passed(ro.UnreadySince.Add(d.in.Canary.ProgressDeadline()))
+}
+
+// progress counts what the workloads have got to: pods of the present template, and pods that are available. Only more than ever before counts as
+// progress, so pods that come and go do not hold the deadline up.
+func (d *decision) progress() int32 {
+	p, t := d.in.Primary, d.in.Target
+	return p.Updated + p.Available + t.Updated + t.Available
 }
 
 // later is now plus dur in the form that status stores.
