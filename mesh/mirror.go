@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -49,7 +50,7 @@ func (r *Router) mirrors(ctx context.Context, c *v1beta1.Canary, p Provider) boo
 // either cannot be read.
 func (r *Router) classOf(ctx context.Context, gateway types.NamespacedName) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind("Gateway"))
+	u.SetGroupVersionKind(gatewayKind("Gateway"))
 	if err := r.live.Get(ctx, gateway, u); err != nil {
 		return nil
 	}
@@ -58,9 +59,14 @@ func (r *Router) classOf(ctx context.Context, gateway types.NamespacedName) *uns
 		return nil
 	}
 	class := &unstructured.Unstructured{}
-	class.SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind("GatewayClass"))
+	class.SetGroupVersionKind(gatewayKind("GatewayClass"))
 	if err := r.live.Get(ctx, types.NamespacedName{Name: name}, class); err != nil {
 		return nil
 	}
 	return class
+}
+
+// gatewayKind is a kind of Gateway API.
+func gatewayKind(kind string) schema.GroupVersionKind {
+	return schema.GroupVersion(gatewayv1.GroupVersion).WithKind(kind)
 }

@@ -9,7 +9,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -69,6 +68,6 @@ func object(t *testing.T, kind, text string) *unstructured.Unstructured {
 	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
 		t.Fatal(err)
 	}
-	u.SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind(kind))
+	u.SetGroupVersionKind(gatewayKind(kind))
 	return u
 }

@@ -123,8 +123,8 @@ func (r *Router) Read(ctx context.Context, c *v1beta1.Canary) (core.Route, error
 // A route whose spec and fence are not at intent.Version any more, or that changes while it is written, is a conflict (apierrors.IsConflict): read and decide
 // again.
 //
-// Where the Canary asks for what the provider, the gateway or the API server refuses, that is the error, but a split that is there already is moved all the same:
-// taking traffic back must not wait until somebody has mended the Canary.
+// Where the Canary asks for what the provider, the gateway or the API server refuses, that is the error, but a split that is there already is moved all the
+// same: taking traffic back must not wait until somebody has mended the Canary.
 func (r *Router) Write(ctx context.Context, c *v1beta1.Canary, intent core.RouteIntent) (changed bool, err error) {
 	p, err := r.provider(c)
 	if err != nil {

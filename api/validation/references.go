@@ -2,6 +2,7 @@ package validation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -22,11 +23,13 @@ type Reference struct {
 
 // References lists what a Canary names and others make, in the order of the spec.
 func References(c *v1beta1.Canary) []Reference {
+	return slices.Concat(specReferences(c), foreignParents(c), analysisReferences(c))
+}
+
+// specReferences are those of the spec itself: the workload, what scales it, and what leads traffic to it.
+func specReferences(c *v1beta1.Canary) []Reference {
 	local := func(field string, r *v1beta1.LocalObjectReference) Reference {
 		return Reference{field, r.APIVersion, r.Kind, c.Namespace, r.Name}
-	}
-	own := func(field, kind string, r v1beta1.CrossNamespaceReference) Reference {
-		return Reference{field, v1beta1.GroupVersion.String(), kind, orDefault(r.Namespace, c.Namespace), r.Name}
 	}
 	s := &c.Spec
 	refs := []Reference{local(fieldTarget, &s.TargetRef)}
@@ -44,20 +47,29 @@ func References(c *v1beta1.Canary) []Reference {
 		ref.Namespace = orDefault(u.Namespace, c.Namespace)
 		refs = append(refs, ref)
 	}
-	for i, g := range s.Service.GatewayRefs {
-		ref := parent(fmt.Sprintf("spec.service.gatewayRefs[%d]", i), c.Namespace, g)
-		// With a mesh the parent is the Canary's own Service, which is made with the route.
-		if apex, _, _ := c.ServiceNames(); ref.APIVersion == "v1" && ref.Kind == "Service" && ref.Namespace == c.Namespace && ref.Name == apex {
-			continue
-		}
-		refs = append(refs, ref)
+	return refs
+}
+
+// foreignParents are what a Canary's routes belong to and others make. With a mesh the parent is the Canary's own Service, which is made with the route.
+func foreignParents(c *v1beta1.Canary) []Reference {
+	apex, _, _ := c.ServiceNames()
+	return slices.DeleteFunc(parents(c), func(r Reference) bool {
+		return r.APIVersion == "v1" && r.Kind == "Service" && r.Namespace == c.Namespace && r.Name == apex
+	})
+}
+
+// analysisReferences are the metric templates and the alert providers that an analysis uses.
+func analysisReferences(c *v1beta1.Canary) []Reference {
+	own := func(field, kind string, r v1beta1.CrossNamespaceReference) Reference {
+		return Reference{field, v1beta1.GroupVersion.String(), kind, orDefault(r.Namespace, c.Namespace), r.Name}
 	}
-	for i, m := range s.Analysis.Metrics {
+	var refs []Reference
+	for i, m := range c.Spec.Analysis.Metrics {
 		if m.TemplateRef != nil {
 			refs = append(refs, own(fmt.Sprintf("spec.analysis.metrics[%d].templateRef", i), v1beta1.MetricTemplateKind, *m.TemplateRef))
 		}
 	}
-	for i, a := range s.Analysis.Alerts {
+	for i, a := range c.Spec.Analysis.Alerts {
 		refs = append(refs, own(fmt.Sprintf("spec.analysis.alerts[%d].providerRef", i), v1beta1.AlertProviderKind, a.ProviderRef))
 	}
 	return refs
@@ -65,12 +77,16 @@ func References(c *v1beta1.Canary) []Reference {
 
 // Gateways are the Gateways of Gateway API that a Canary's routes belong to.
 func Gateways(c *v1beta1.Canary) []Reference {
+	return slices.DeleteFunc(parents(c), func(r Reference) bool {
+		return r.Kind != "Gateway" || !strings.HasPrefix(r.APIVersion, gatewayv1.GroupName+"/")
+	})
+}
+
+// parents are what a Canary's routes belong to, in the order of the spec.
+func parents(c *v1beta1.Canary) []Reference {
 	var refs []Reference
 	for i, g := range c.Spec.Service.GatewayRefs {
-		ref := parent(fmt.Sprintf("spec.service.gatewayRefs[%d]", i), c.Namespace, g)
-		if ref.Kind == "Gateway" && strings.HasPrefix(ref.APIVersion, gatewayv1.GroupName+"/") {
-			refs = append(refs, ref)
-		}
+		refs = append(refs, parent(fmt.Sprintf("spec.service.gatewayRefs[%d]", i), c.Namespace, g))
 	}
 	return refs
 }

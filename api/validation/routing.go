@@ -13,6 +13,7 @@ import (
 const (
 	fieldAnalysisMatch = "spec.analysis.match"
 	fieldServiceMatch  = "spec.service.match"
+	fieldMirror        = "spec.analysis.mirror"
 )
 
 // matches denies conditions that the provider cannot express: dropped, they would match every request.
@@ -152,33 +153,43 @@ func modeOf(m v1beta1.StringMatch) (capability.Modes, string) {
 
 // mirroring denies traffic shadowing where it cannot happen: the rollout would wait for it forever.
 func (r *review) mirroring() {
-	const field = "spec.analysis.mirror"
 	a := &r.canary.Spec.Analysis
 	if !r.known || !a.Mirror {
 		return
 	}
-	can, have, how := r.can.Strategies.MirrorCanary, r.can.Available.MirrorCanary, "weighted steps"
 	switch a.Strategy(r.can.Splits) {
 	case v1beta1.StrategyABTesting:
-		r.deny(field, true, "contradicts A/B testing; remove mirror or match")
-		return
+		r.deny(fieldMirror, true, "contradicts A/B testing; remove mirror or match")
 	case v1beta1.StrategyBlueGreen:
-		can, have, how = r.can.Strategies.MirrorBlueGreen, r.can.Available.MirrorBlueGreen, "blue/green"
+		r.mirroringBy("blue/green", r.can.Strategies.MirrorBlueGreen, r.can.Available.MirrorBlueGreen)
+	default:
+		r.mirroringBy("weighted steps", r.can.Strategies.MirrorCanary, r.can.Available.MirrorCanary)
 	}
+}
+
+// mirroringBy denies traffic shadowing by a strategy: can tells whether the provider is able to, have whether it is there in this version.
+func (r *review) mirroringBy(how string, can, have bool) {
 	switch {
 	case !can && r.can.Strategies.MirrorBlueGreen:
-		r.deny(field, true, "is not possible with %s on provider %s; remove it, or use iterations for blue/green", how, r.can.Name)
+		r.deny(fieldMirror, true, "is not possible with %s on provider %s; remove it, or use iterations for blue/green", how, r.can.Name)
 	case !can:
-		r.deny(field, true, "is not possible with %s on provider %s; remove it", how, r.can.Name)
+		r.deny(fieldMirror, true, "is not possible with %s on provider %s; remove it", how, r.can.Name)
 	case !have:
-		r.deny(field, true, "is not available with provider %s in this version; remove it", r.can.Name)
-	case r.can.OptionalMirror && len(r.opts.Facts.NoMirror) > 0:
-		r.deny(field, true, "is not possible with %s, which copies no requests (HTTPRouteRequestMirror is not among the supportedFeatures of its class); "+
-			"remove it, or use another gateway", strings.Join(r.opts.Facts.NoMirror, ", "))
+		r.deny(fieldMirror, true, "is not available with provider %s in this version; remove it", r.can.Name)
 	case r.can.OptionalMirror:
-		r.warn(field, true, "needs a gateway that can copy requests (RequestMirror); one that cannot may fail them all, "+
-			"so try service.mirror on a route of your own first")
+		r.mirroringGateways()
 	}
+}
+
+// mirroringGateways denies traffic shadowing to gateways that say that they copy no requests, and warns where none has said so.
+func (r *review) mirroringGateways() {
+	if unable := r.opts.Facts.NoMirror; len(unable) > 0 {
+		r.deny(fieldMirror, true, "is not possible with %s, which copies no requests (HTTPRouteRequestMirror is not among the supportedFeatures of its class); "+
+			"remove it, or use another gateway", strings.Join(unable, ", "))
+		return
+	}
+	r.warn(fieldMirror, true, "needs a gateway that can copy requests (RequestMirror); one that cannot may fail them all, "+
+		"so try service.mirror on a route of your own first")
 }
 
 // sessionAffinity denies cookies that the provider cannot set, or that contradict each other or the strategy.

@@ -78,35 +78,48 @@ func outcomes(before map[string]string, which []string, after []v1beta1.Canary) 
 	return out
 }
 
+// problems are what is wrong with a result, for people.
+type problems []string
+
+func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
+
 // judge returns what the counts have against what is promised.
-func (r *result) judge() []string {
-	var problems []string
-	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+func (r *result) judge() []string { return slices.Concat(r.judgeRollouts(), r.judgeIdle()) }
+
+// judgeRollouts: all rollouts have ended well, and no call of admission was lost.
+func (r *result) judgeRollouts() []string {
+	var wrong problems
 	if want := r.canaries + 1; len(r.rollouts) != want {
-		problem("%d rollouts have ended, want %d", len(r.rollouts), want)
+		wrong.add("%d rollouts have ended, want %d", len(r.rollouts), want)
 	}
 	for _, o := range r.rollouts {
 		if o.phase != v1beta1.PhaseSucceeded || o.failed > 0 || !o.promoted || !o.current {
-			problem("%s: phase %s, %d failed checks, promoted %t, of the current revision %t", o.name, o.phase, o.failed, o.promoted, o.current)
+			wrong.add("%s: phase %s, %d failed checks, promoted %t, of the current revision %t", o.name, o.phase, o.failed, o.promoted, o.current)
 		}
 	}
 	if a := r.admissions; a.FailedOpen+a.FailedClosed+a.Broken > 0 {
-		problem("admission: %d calls failed open, %d closed, %d broke", a.FailedOpen, a.FailedClosed, a.Broken)
+		wrong.add("admission: %d calls failed open, %d closed, %d broke", a.FailedOpen, a.FailedClosed, a.Broken)
 	}
+	return wrong
+}
+
+// judgeIdle: while nothing changes Sluice asks for nothing but what keeps its watches and its lease.
+func (r *result) judgeIdle() []string {
+	var wrong problems
 	i := r.idle.requests
 	if i.Other > 0 {
-		problem("%d requests of Sluice although nothing changed for %s, want none beside watches and the lease", i.Other, r.idle.lasted)
+		wrong.add("%d requests of Sluice although nothing changed for %s, want none beside watches and the lease", i.Other, r.idle.lasted)
 	}
 	if r.watches == 0 {
-		problem("no watch of Sluice was counted before it was left idle: the API server does not count them apart, or Sluice sees nothing")
+		wrong.add("no watch of Sluice was counted before it was left idle: the API server does not count them apart, or Sluice sees nothing")
 	}
 	if most := int(r.idle.lasted/watchLife+1) * r.watches; i.Watches > most {
-		problem("%d watches opened in %s, want %d at most: Sluice has %d, and each lasts %s or more", i.Watches, r.idle.lasted, most, r.watches, watchLife)
+		wrong.add("%d watches opened in %s, want %d at most: Sluice has %d, and each lasts %s or more", i.Watches, r.idle.lasted, most, r.watches, watchLife)
 	}
 	if most := int(r.idle.lasted.Minutes()*leasesPerMinute) + 2; i.Leases > most {
-		problem("%d requests for the lease in %s, want %d at most", i.Leases, r.idle.lasted, most)
+		wrong.add("%d requests for the lease in %s, want %d at most", i.Leases, r.idle.lasted, most)
 	}
-	return problems
+	return wrong
 }
 
 // render writes the tables in Markdown.

@@ -31,7 +31,10 @@ func recap(run func() int) int {
 	go func() { told <- listen(read, stdout) }()
 	code := run()
 	os.Stdout = stdout
-	write.Close()
+	if err := write.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "no recap:", err)
+		return code
+	}
 	for _, line := range <-told {
 		fmt.Fprintln(os.Stderr, line)
 	}

@@ -14,15 +14,20 @@ type world struct {
 	canary  *v1beta1.Canary
 	traffic core.Traffic
 	live    *core.Revision
+	stored  map[string]bool
+	answers map[string]core.Answer
+	objects
+}
+
+// objects are what plans change, beside the status.
+type objects struct {
 	// promoted and primary are the digests of the last good revision and of what the primary runs; pods is that of the target's pods, and hash their label.
 	promoted, primary, pods, hash string
 	hasPrimary, held              bool
 	replicas, primaryReplicas     int32
-	stored                        map[string]bool
 	apex                          core.Side
 	pin                           string
 	route                         core.RouteIntent
-	answers                       map[string]core.Answer
 }
 
 // before stands for a last good revision that nobody has recorded yet.
@@ -40,9 +45,11 @@ func newWorld(in Input) *world {
 	}
 	w := &world{
 		now: in.Now, canary: c, traffic: in.Traffic, live: &core.Revision{Digest: in.Live, Template: in.Live, Replicas: in.Replicas},
-		promoted: st.PromotedRevision, primary: st.PromotedRevision, replicas: in.Replicas, primaryReplicas: max(in.Replicas, 1),
-		stored: map[string]bool{st.PromotedRevision: true, in.Live: true}, apex: core.SidePrimary, answers: map[string]core.Answer{},
-		hasPrimary: !st.TargetServes || st.RetainUntil != nil, pods: st.PromotedRevision,
+		stored: map[string]bool{st.PromotedRevision: true, in.Live: true}, answers: map[string]core.Answer{},
+		objects: objects{
+			promoted: st.PromotedRevision, primary: st.PromotedRevision, pods: st.PromotedRevision, hasPrimary: !st.TargetServes || st.RetainUntil != nil,
+			replicas: in.Replicas, primaryReplicas: max(in.Replicas, 1), apex: core.SidePrimary,
+		},
 	}
 	w.route.Primary, w.route.Canary = 100-int(st.CanaryWeight), int(st.CanaryWeight)
 	if st.TargetServes {
@@ -111,33 +118,41 @@ func (w *world) observe() core.Observed {
 
 // carry brings the world to a plan, and tells whether that has changed anything.
 func (w *world) carry(p core.Plan) bool {
-	old := *w
+	old, status := w.objects, w.canary.Status
 	w.canary = w.canary.DeepCopy()
 	w.canary.Status = p.Status
 	w.canary.Status.PendingHooks = nil
 	if p.MarkPromoted != "" {
 		w.promoted = p.MarkPromoted
 	}
-	if p.Primary != nil {
-		w.primary, w.hasPrimary = p.Primary.Revision, true
-		if p.Primary.Enforce || !old.hasPrimary {
-			w.primaryReplicas = max(p.Primary.Replicas, 1)
-		}
-	}
-	if s := p.Services; s != nil {
-		w.pin = s.Pin
-		if s.Apex != core.SideUnknown {
-			w.apex = s.Apex
-		}
-	}
+	w.carryPrimary(p.Primary)
+	w.carryServices(p.Services)
 	if p.Route != nil {
 		w.route = core.RouteIntent{Split: p.Route.Split, ViaApex: p.Route.ViaApex}
 	}
 	w.carryTarget(p.Target)
 	asked := w.ask(p.Checks)
-	return asked || w.promoted != old.promoted || w.primary != old.primary || w.hasPrimary != old.hasPrimary || w.primaryReplicas != old.primaryReplicas ||
-		w.pin != old.pin || w.apex != old.apex || w.route != old.route || w.held != old.held || w.replicas != old.replicas || w.pods != old.pods ||
-		!reflect.DeepEqual(w.canary.Status, old.canary.Status)
+	return asked || w.objects != old || !reflect.DeepEqual(w.canary.Status, status)
+}
+
+func (w *world) carryPrimary(p *core.PrimaryIntent) {
+	if p == nil {
+		return
+	}
+	if p.Enforce || !w.hasPrimary {
+		w.primaryReplicas = max(p.Replicas, 1)
+	}
+	w.primary, w.hasPrimary = p.Revision, true
+}
+
+func (w *world) carryServices(s *core.ServicesIntent) {
+	if s == nil {
+		return
+	}
+	w.pin = s.Pin
+	if s.Apex != core.SideUnknown {
+		w.apex = s.Apex
+	}
 }
 
 func (w *world) carryTarget(t *core.TargetIntent) {

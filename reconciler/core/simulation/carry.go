@@ -123,27 +123,8 @@ func (w *World) carryServices(_ *core.Observed, p *core.Plan) {
 	if p.Services == nil {
 		return
 	}
-	s := w.services.seen
-	if !s.apex {
-		s.side = sidePrimary
-	}
-	if p.Services.Apex != core.SideUnknown {
-		s.side = p.Services.Apex
-	}
-	s.apex = true
-	s.apexPin = unpinned
-	if p.Services.ApexPin != "" {
-		r, _ := parse(p.Services.ApexPin)
-		s.apexPin = r.template
-	}
-	if p.Services.Apex != sideTarget || p.Services.Both {
-		s.primary, s.canary, s.pin = true, true, unpinned
-		if p.Services.Pin != "" {
-			r, _ := parse(p.Services.Pin)
-			s.pin = r.template
-		}
-	}
 	before := w.services.seen
+	s := before.with(p.Services)
 	if s == before || !write(w, &w.services, s) {
 		return
 	}
@@ -193,20 +174,25 @@ func (w *World) carryTarget(_ *core.Observed, p *core.Plan) {
 		}
 		d.spec = r.bare()
 	}
-	if p.Target.Replicas != nil {
-		if d.replicas != int8(*p.Target.Replicas) {
-			w.say("target: scaled to %d", *p.Target.Replicas)
-		}
-		d.replicas = int8(*p.Target.Replicas)
-		if w.target.daemonSet && d.replicas > 0 {
-			d.replicas = nodes
-		}
+	if n := p.Target.Replicas; n != nil {
+		d.replicas = w.scaleTarget(int8(*n))
 	}
 	if p.Target.Release {
 		d.held = false
 	}
 	d.held = d.held || p.Target.Hold
 	w.own(&w.target, d)
+}
+
+// scaleTarget is how many pods a target has that is scaled to n: a DaemonSet has one on each node, or none.
+func (w *World) scaleTarget(n int8) int8 {
+	if w.target.seen.replicas != n {
+		w.say("target: scaled to %d", n)
+	}
+	if w.target.daemonSet && n > 0 {
+		return nodes
+	}
+	return n
 }
 
 func (w *World) carryChecks(_ *core.Observed, p *core.Plan) { w.ask(p.Checks) }

@@ -45,15 +45,8 @@ func (w *World) admit() *v1beta1.Canary {
 // push is a user's change of the target's template.
 func (w *World) push(template int8) {
 	d := w.target.real
-	if !d.exists || d.spec.template == template {
+	if !d.exists || d.spec.template == template || w.refused() {
 		return
-	}
-	if w.refused() {
-		return
-	}
-	if !d.guarded && w.strategy.ephemeral {
-		// Nobody looks after it yet, or any more.
-		w.trusted |= revision{template, w.config.real}.bit()
 	}
 	w.say("user: pushes %s", revision{template: template}.hash())
 	w.snapshotFirst()
@@ -61,7 +54,7 @@ func (w *World) push(template int8) {
 	if w.webhook() && !w.canary.real.gone {
 		w.admitTemplate(&d)
 	}
-	if st := w.status(); w.strategy.ephemeral && !d.held && (st.Phase == "" || st.Phase == v1beta1.PhaseInitializing) {
+	if w.unattended(&d) {
 		w.trusted |= revision{template, w.config.real}.bit()
 	}
 	if !w.webhook() || w.canary.real.deleted {
@@ -71,6 +64,11 @@ func (w *World) push(template int8) {
 	}
 	w.edit(&w.target, d)
 	w.userChanged()
+}
+
+// unattended tells whether users are on a target that nobody looks after yet, or any more: what it is changed to serves at once.
+func (w *World) unattended(d *deployment) bool {
+	return w.strategy.ephemeral && (!d.guarded || !d.held && w.initialising())
 }
 
 // admitTemplate is what admission does with a target that is about to get another template: it records who asks for it, and may hold it.

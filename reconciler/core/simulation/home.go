@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -63,18 +64,21 @@ func (w *World) turnedHome() {
 		return
 	}
 	w.say("apex Service: to the target")
-	t := &w.target
-	r := revision{t.running.template, w.config.real}
-	if w.trusted&r.bit() == 0 {
-		if problem := w.incomplete(r); problem != "" {
-			w.violate(promiseAnalysed, "users turn to the target's pods of %s: %s", r.digest(), problem)
-		}
-		w.trusted |= r.bit()
+	r := revision{w.target.running.template, w.config.real}
+	w.holdAnalysed(r, "users turn to the target's pods of "+r.digest())
+	w.holdRoomAtHome()
+}
+
+// holdRoomAtHome: an autoscaled target has the pods for the users that turn to it, unless they were there already, or autoscalers have had no time.
+func (w *World) holdRoomAtHome() {
+	if !w.strategy.scaled || w.scalersBehind() || w.now-(w.roundAt-scalerRound) < 2*time.Second {
+		return
 	}
-	already := len(w.splits) > 0 && w.newest().Canary == 100 || w.now-(w.roundAt-scalerRound) < 2*time.Second
-	calm := w.now-w.hurtAt > scalerPatience && w.now-w.loadAt > scalerPatience
-	if need := w.users; w.strategy.scaled && !already && calm && t.real.replicas < need {
-		w.violate(promiseTraffic, "users turn to the target with %d pods, they need %d", t.real.replicas, need)
+	if len(w.splits) > 0 && w.newest().Canary == 100 {
+		return
+	}
+	if have := w.target.real.replicas; have < w.users {
+		w.violate(promiseTraffic, "users turn to the target with %d pods, they need %d", have, w.users)
 	}
 }
 
@@ -100,17 +104,12 @@ func (w *World) turnedAway() {
 
 // holdHome: users at home find a ready pod, and nothing but what served before or was analysed.
 func (w *World) holdHome() {
-	s, st := &w.services.real, w.status()
-	if !w.strategy.ephemeral || !s.apex || w.asAsked || st.Phase == "" || st.Phase == v1beta1.PhaseInitializing {
+	if !w.strategy.ephemeral || !w.services.real.apex || w.asAsked || w.initialising() {
 		return
 	}
 	side := w.serving()
-	for i := range side.pods {
-		p := &side.pods[i]
-		if p.readyAt > w.now || side.kind == kindTarget && s.apexPin != unpinned && p.spec.template != s.apexPin {
-			continue
-		}
-		if forced := st.Phase == v1beta1.PhaseTerminating && w.hurtLately(); side.kind == kindTarget && !forced && !w.trustedTemplate(p.spec.template) {
+	if side.kind == kindTarget {
+		if p := w.strangerAtHome(); p != nil {
 			w.violate(promiseUsers, "users of the apex Service are served by %s, which nobody has analysed", p.content.digest())
 			return
 		}
@@ -120,19 +119,39 @@ func (w *World) holdHome() {
 	}
 }
 
+// strangerAtHome is a pod of the target that serves users at home with what nobody has analysed. One that is given back in a hurry may have some.
+func (w *World) strangerAtHome() *pod {
+	if w.status().Phase == v1beta1.PhaseTerminating && w.hurtLately() {
+		return nil
+	}
+	pin := w.services.real.apexPin
+	for i := range w.target.pods {
+		p := &w.target.pods[i]
+		if serves := p.readyAt <= w.now && (pin == unpinned || p.spec.template == pin); serves && !w.trustedTemplate(p.spec.template) {
+			return p
+		}
+	}
+	return nil
+}
+
 // judgeRelease: a target with users is not let go to what nobody has analysed.
 func (w *World) judgeRelease(in *core.Observed, p *core.Plan) {
-	if st := w.status(); p.Target != nil && p.Target.Release && in.Live != nil && (st.Phase == "" || st.Phase == v1beta1.PhaseInitializing) {
-		// It is not looked after yet, and must be able to change.
-		r, _ := parse(in.Live.Digest)
-		w.trusted |= r.bit()
-	}
-	if p.Target == nil || !p.Target.Release || !in.Target.Held || in.Services.Apex != sideTarget || in.Promoted == nil || in.Leaving || in.Live == nil {
+	if p.Target == nil || !p.Target.Release || in.Live == nil {
 		return
 	}
-	if r, _ := parse(in.Live.Digest); w.strategy.ephemeral && w.trusted&r.bit() == 0 {
+	r, _ := parse(in.Live.Digest)
+	if w.initialising() {
+		// It is not looked after yet, and must be able to change.
+		w.trusted |= r.bit()
+	}
+	if w.keptAtHome(in) && w.trusted&r.bit() == 0 {
 		w.violate(promiseUsers, "the hold on %s is released while users are on the target", in.Live.Digest)
 	}
+}
+
+// keptAtHome tells whether a hold keeps users at home on what was promoted.
+func (w *World) keptAtHome(in *core.Observed) bool {
+	return w.strategy.ephemeral && in.Target.Held && in.Services.Apex == sideTarget && in.Promoted != nil && !in.Leaving
 }
 
 // judgeDesertion: users are turned to a primary without a ready pod only if nobody serves them where they are.
@@ -161,24 +180,31 @@ func moves(ro *v1beta1.RolloutStatus) bool {
 
 // unsettledHome says what is not as it is to be at rest under an ephemeral primary.
 func (w *World) unsettledHome() string {
-	st, t, s, marked := w.status(), &w.target, w.services.real, w.snapshots.real
+	st, marked := w.status(), w.snapshots.real
 	switch {
 	case !marked.hasPromoted || st.PromotedRevision != marked.promoted.digest():
 		return "status says that " + st.PromotedRevision + " is promoted, marked is " + marked.promoted.digest()
-	case s.side != sideTarget:
+	case w.services.real.side != sideTarget:
 		return "users are on the primary"
 	case w.primary.real.exists:
 		return "the primary is still there"
-	case t.real.held != (w.live() != marked.promoted):
+	}
+	return cmp.Or(w.unsettledTargetHome(), w.unsettledRouteHome())
+}
+
+func (w *World) unsettledTargetHome() string {
+	t, promoted, pin := &w.target, w.snapshots.real.promoted, w.services.real.apexPin
+	switch {
+	case t.real.held != (w.live() != promoted):
 		return "the hold on the target is not as it is to be"
-	case int8(t.count(marked.promoted.bare())) != t.real.replicas || t.ready(w.now, nil) != t.real.replicas:
+	case int8(t.count(promoted.bare())) != t.real.replicas || t.ready(w.now, nil) != t.real.replicas:
 		return "the target lacks ready pods of the promoted revision"
 	case t.real.replicas == 0 && !w.idleReplicas:
 		return "the target has no replicas"
-	case s.apexPin != unpinned && !t.real.held || !t.real.guarded:
+	case pin != unpinned && !t.real.held || !t.real.guarded:
 		return "the pin or the guard is not as it is to be"
 	}
-	return w.unsettledRouteHome()
+	return ""
 }
 
 func (w *World) unsettledRouteHome() string {

@@ -128,24 +128,34 @@ func (w *World) judgeMarks(in *core.Observed, p *core.Plan) {
 		return
 	}
 	r, _ := parse(p.MarkPromoted)
-	if st := w.status(); w.strategy.ephemeral && (st.Phase == "" || st.Phase == v1beta1.PhaseInitializing) {
+	if w.strategy.ephemeral && w.initialising() {
 		// What served when Sluice came.
 		w.trusted |= r.bit()
 	}
-	hurt := w.hurtLately()
-	if hurt && !in.Primary.Exists {
+	if w.hurtLately() && !in.Primary.Exists {
 		// Somebody has just deleted it; it is made again from what is marked.
 		return
 	}
-	if !w.marksTarget(in, r) && (in.Primary.Revision != p.MarkPromoted || in.Primary.Updated == 0 && !hurt) {
+	if !w.marksTarget(in, r) && !w.marksPrimary(in, p.MarkPromoted) {
 		w.violate(promiseAnalysed, "%s is marked as promoted, the primary runs %s with %d pods of it", p.MarkPromoted, in.Primary.Revision, in.Primary.Updated)
 	}
-	if w.trusted&r.bit() == 0 {
-		if problem := w.incomplete(r); problem != "" {
-			w.violate(promiseAnalysed, "%s is marked as promoted: %s", p.MarkPromoted, problem)
-		}
-		w.trusted |= r.bit()
+	w.holdAnalysed(r, p.MarkPromoted+" is marked as promoted")
+}
+
+// marksPrimary tells whether what is marked as promoted is what the primary runs, with a pod of it unless somebody took those away.
+func (w *World) marksPrimary(in *core.Observed, digest string) bool {
+	return in.Primary.Revision == digest && (in.Primary.Updated != 0 || w.hurtLately())
+}
+
+// holdAnalysed holds that what becomes of a revision, said in a few words, comes after its analysis. From then on it is trusted.
+func (w *World) holdAnalysed(r revision, becomes string) {
+	if w.trusted&r.bit() != 0 {
+		return
 	}
+	if problem := w.incomplete(r); problem != "" {
+		w.violate(promiseAnalysed, "%s: %s", becomes, problem)
+	}
+	w.trusted |= r.bit()
 }
 
 // wasPromoted tells whether a revision is marked as promoted already, or was: its snapshot was lost and is stored again.
@@ -155,7 +165,7 @@ func wasPromoted(in *core.Observed, digest string) bool {
 
 // primaryWritten: the primary is given the last good revision or one that was analysed.
 func (w *World) primaryWritten(r revision, p *core.Plan) {
-	if st := w.status(); st.Phase == "" || st.Phase == v1beta1.PhaseInitializing {
+	if w.initialising() {
 		w.trusted |= r.bit()
 		return
 	}

@@ -306,7 +306,7 @@ func (w *World) excused(s *split) bool {
 // holdApex: between the first promotion and the end, users of the apex Service meet the primary, or a target that was restored.
 func (w *World) holdApex() {
 	st, s := w.status(), &w.services.real
-	if w.strategy.ephemeral || s.side != sideTarget || !s.apex || !w.snapshots.real.hasPromoted || st.Phase == "" || st.Phase == v1beta1.PhaseInitializing {
+	if w.strategy.ephemeral || s.side != sideTarget || !s.apex || !w.snapshots.real.hasPromoted || w.initialising() {
 		return
 	}
 	if st.Phase != v1beta1.PhaseTerminating {
@@ -330,9 +330,19 @@ func (w *World) given() {
 	if t.real.spec.template != w.snapshots.real.promoted.template {
 		w.violate(promiseRestore, "the application is given back with %s, the last good one is %s", t.real.spec.hash(), w.snapshots.real.promoted.hash())
 	}
-	if t.ready(w.now, nil) == 0 && !(w.strategy.ephemeral && w.idleReplicas && t.real.replicas == 0) {
+	if t.ready(w.now, nil) == 0 && !w.emptied() {
 		w.violate(promiseHealthy, "the application is given back without a ready pod")
 	}
+	w.holdDrained()
+}
+
+// emptied tells whether a user has scaled a target that users are on to zero.
+func (w *World) emptied() bool {
+	return w.strategy.ephemeral && w.idleReplicas && w.target.real.replicas == 0
+}
+
+// holdDrained: nobody is sent to either side by weight any more, as far as a gateway has been there to follow.
+func (w *World) holdDrained() {
 	for _, l := range w.splits {
 		if !l.viaApex && w.awayUntil+reaction < w.now {
 			w.violate(promiseTraffic, "the application is given back while requests still arrive by weight %d", l.Canary)

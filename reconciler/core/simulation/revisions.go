@@ -21,7 +21,8 @@ const (
 // page is the key of the config in a revision.
 const page = "configmap/page"
 
-// names are the digests of all revisions, in hexadecimal digits as operators write them, configOf the contents that they name, stored what the core is told of them.
+// names are what all revisions are called: digests in hexadecimal digits, as operators write them, and back is the way from these to revisions; stored is
+// what the core is told of them, config the contents of the config.
 type names struct {
 	digests [templates][contents]string
 	stored  [templates][contents]*core.Revision

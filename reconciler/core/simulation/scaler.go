@@ -90,13 +90,15 @@ func load(w *World, a, _ int) {
 // scalerPatience is how long autoscalers may take to follow a change of the load.
 const scalerPatience = time.Minute
 
+// scalersBehind tells whether autoscalers may not have followed the load yet, or a loss of pods.
+func (w *World) scalersBehind() bool {
+	return w.now-w.loadAt <= scalerPatience || w.now-w.hurtAt <= scalerPatience
+}
+
 // holdLoad: the primary has the pods for its users, and the canary has them before its share grows. Autoscalers are a round behind, so they know of a
 // share that has just changed only what the controller does about it.
 func (w *World) holdLoad(s *split) {
-	if !w.strategy.scaled || s.viaApex || w.now-w.loadAt <= scalerPatience || w.now-w.hurtAt <= scalerPatience || w.services.real.side != sidePrimary {
-		return
-	}
-	if st := w.status(); st.Phase == "" || st.Phase == v1beta1.PhaseInitializing {
+	if !w.strategy.scaled || s.viaApex || w.scalersBehind() || w.services.real.side != sidePrimary || w.initialising() {
 		return
 	}
 	need := int8((int(w.users)*(100-s.Canary) + 99) / 100)

@@ -58,30 +58,41 @@ func NewSchedule(s *Strategy, seed uint64) Schedule {
 		out.Actions = append(out.Actions, stuckPromotion(roll)...)
 	}
 	for range 2 + roll(6) {
-		a := Action{A: roll(1000), B: roll(1000)}
-		n := roll(shares)
-		for n >= actions[a.Do].share {
-			n -= actions[a.Do].share
-			a.Do++
-		}
-		switch roll(8) {
-		case 0:
-			a.Wait = time.Duration(roll(600)) * 100 * time.Millisecond
-		case 1, 2, 3:
-			a.Wait = time.Duration(roll(80)) * 100 * time.Millisecond
-		case 4, 5:
-			waited := s.stagesWaited()
-			a.On, a.Wait = waited[roll(len(waited))], time.Duration(roll(15))*100*time.Millisecond
-		case 6, 7:
-			a.Wait = time.Duration(roll(40)) * 100 * time.Millisecond
-			a.Mid = 1 + roll(6)
-		}
+		a := chosenByShare(roll, shares)
+		s.setTime(&a, roll)
 		out.Actions = append(out.Actions, a)
 	}
 	if !s.ephemeral && !s.scaled && roll(4) == 0 {
 		out.Actions = withOperators(out.Actions, roll)
 	}
 	return out
+}
+
+// chosenByShare is one of the actions, each as likely as its part of all shares.
+func chosenByShare(roll func(int) int, shares int) Action {
+	a := Action{A: roll(1000), B: roll(1000)}
+	n := roll(shares)
+	for n >= actions[a.Do].share {
+		n -= actions[a.Do].share
+		a.Do++
+	}
+	return a
+}
+
+// setTime says when an action comes: after a while, a while into a stage of the rollout, or between two writes of one decision.
+func (s *Strategy) setTime(a *Action, roll func(int) int) {
+	switch roll(8) {
+	case 0:
+		a.Wait = time.Duration(roll(600)) * 100 * time.Millisecond
+	case 1, 2, 3:
+		a.Wait = time.Duration(roll(80)) * 100 * time.Millisecond
+	case 4, 5:
+		waited := s.stagesWaited()
+		a.On, a.Wait = waited[roll(len(waited))], time.Duration(roll(15))*100*time.Millisecond
+	case 6, 7:
+		a.Wait = time.Duration(roll(40)) * 100 * time.Millisecond
+		a.Mid = 1 + roll(6)
+	}
 }
 
 // withOperators adds what operators do to a schedule, between what happens otherwise. Workloads with autoscalers or an ephemeral primary have none yet.

@@ -91,6 +91,30 @@ type services struct {
 
 const unpinned = int8(-1)
 
+// with is the Services as a plan asks for them.
+func (s services) with(asked *core.ServicesIntent) services {
+	if !s.apex {
+		s.side = sidePrimary
+	}
+	if asked.Apex != core.SideUnknown {
+		s.side = asked.Apex
+	}
+	s.apex, s.apexPin = true, pinned(asked.ApexPin)
+	if asked.Apex != sideTarget || asked.Both {
+		s.primary, s.canary, s.pin = true, true, pinned(asked.Pin)
+	}
+	return s
+}
+
+// pinned is the template with a hash, or none for an empty one.
+func pinned(hash string) int8 {
+	if hash == "" {
+		return unpinned
+	}
+	r, _ := parse(hash)
+	return r.template
+}
+
 // endpoints are the ready pods behind the Services.
 type endpoints struct {
 	primary, apexPrimary, apexTarget int8
@@ -160,14 +184,10 @@ func (w *World) countEndpoints() endpoints {
 		e.apexPrimary = w.primary.ready(w.now, nil)
 	}
 	if s.apex && s.side == core.SideTarget {
-		e.apexTarget = w.target.ready(w.now, nil)
-		if s.apexPin != unpinned {
-			e.apexTarget = w.target.ready(w.now, &revision{template: s.apexPin})
-		}
+		e.apexTarget = w.found(&w.target)
 	}
 	for i := range w.target.pods {
-		p := &w.target.pods[i]
-		if s.canary && p.readyAt <= w.now && (s.pin == unpinned || p.spec.template == s.pin) {
+		if p := &w.target.pods[i]; s.canary && w.reached(p) {
 			e.canary[p.spec.template]++
 		}
 	}

@@ -124,6 +124,12 @@ func at(m moment) time.Time { return beginning.Add(m) }
 // status is the stored one.
 func (w *World) status() *v1beta1.CanaryStatus { return w.canary.real.status }
 
+// initialising tells whether the Canary's first primary is yet to be made, so that what the target is serves.
+func (w *World) initialising() bool {
+	p := w.status().Phase
+	return p == "" || p == v1beta1.PhaseInitializing
+}
+
 // lag is how far behind a cache is this time.
 func (w *World) lag() time.Duration {
 	if w.dice.roll(diceLag, 24) == 0 {
