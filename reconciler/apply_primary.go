@@ -50,7 +50,12 @@ func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan)
 	if stillInherited(w.primary, s, rotated) {
 		keepInherited(want)
 	}
-	next := mergePrimary(w.primary, want, plan.Primary)
+	return r.updatePrimary(ctx, w, mergePrimary(w.primary, want, plan.Primary), want, rotated)
+}
+
+// updatePrimary makes the primary what it is to be next, unless it is as close to that as the API server lets it come. It remembers what was rendered with
+// what became of it, and tells which rotated configs the pods are replaced for.
+func (r *Reconciler) updatePrimary(ctx context.Context, w *world, next, rendered *unstructured.Unstructured, rotated map[string]string) error {
 	if r.settled.is(w.primary, next) {
 		return nil
 	}
@@ -59,7 +64,7 @@ func (r *Reconciler) applyPrimary(ctx context.Context, w *world, plan core.Plan)
 		return err
 	}
 	if changed {
-		r.settled.note(want, next)
+		r.settled.note(rendered, next)
 		r.tellRotated(ctx, w, revision.RotatedIn(w.primary), rotated)
 	}
 	w.primary = next

@@ -17,29 +17,44 @@ func (r *Reconciler) applyTarget(ctx context.Context, w *world, plan core.Plan) 
 	if intent == nil || w.target == nil {
 		return nil
 	}
+	next, err := w.intendedTarget(intent)
+	if err != nil {
+		return err
+	}
+	return r.patchTarget(ctx, w, next)
+}
+
+// intendedTarget is the target as the plan wants it, with all else as it was read.
+func (w *world) intendedTarget(intent *core.TargetIntent) (*unstructured.Unstructured, error) {
 	next := w.target.DeepCopy()
 	if intent.Restore != "" && w.observed.Target.Template != restored(w.snapshots, intent.Restore) {
 		if err := restoreTemplate(next, w.snapshots, intent.Restore); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if intent.Replicas != nil {
 		// After the template, which may be what scales.
 		if err := w.kind.scale(next, *intent.Replicas); err != nil {
-			return err
+			return nil, err
 		}
 	}
+	if err := w.holdOrRelease(next, intent); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// holdOrRelease puts a hold on a target or takes it off, as the plan says. A Service cannot be held, so there is nothing to take off.
+func (w *world) holdOrRelease(target *unstructured.Unstructured, intent *core.TargetIntent) error {
 	if intent.Hold {
-		if err := hold(next); err != nil {
+		if err := hold(target); err != nil {
 			return err
 		}
 	}
 	if intent.Release && w.targetService == nil {
-		if err := revision.Release(next); err != nil {
-			return err
-		}
+		return revision.Release(target)
 	}
-	return r.patchTarget(ctx, w, next)
+	return nil
 }
 
 // hold keeps a target from rolling its stored template out, for a change that admission has not held.

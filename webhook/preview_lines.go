@@ -20,29 +20,49 @@ type foreseen struct {
 
 // foretell says it to people, most important first: what happens, then when, then what has to agree. It is a pure function.
 func foretell(c *v1beta1.Canary, f foreseen) []string {
-	name, ro := c.Spec.TargetRef.Name, c.Status.Rollout
-	var lines []string
-	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(warningPrefix+format, args...)) }
 	switch {
 	case f.Reverted:
-		say("this change takes %s back to the promoted revision %s: the rollout of %s ends and its users return to the primary, within %s if all goes well",
-			name, short(f.digest), short(revisionOf(ro)), upTo(f.Shortest))
-		return lines
+		return []string{warning("this change takes %s back to the promoted revision %s: "+
+			"the rollout of %s ends and its users return to the primary, within %s if all goes well",
+			c.Spec.TargetRef.Name, short(f.digest), short(revisionOf(c.Status.Rollout)), upTo(f.Shortest))}
 	case !f.Starts:
-		say("this change starts no rollout of %s: %s", name, notStarting(c, f))
-		if f.replicas > 0 && !c.Status.TargetServes && !initialising(c) && ro == nil {
-			say("%d replicas on the idle target %s serve nobody: the primary has the users; what a rollout begins with are these", f.replicas, name)
-		}
-		return lines
-	case ro != nil && ro.Revision == f.digest:
-		say("this change starts no other rollout: that of revision %s of %s goes on", short(f.digest), name)
-	case ro != nil:
-		say("this change overtakes the rollout of revision %s (%s, weight %d): its users leave the canary, then revision %s of %s is rolled out: %s",
-			short(ro.Revision), ro.Stage, c.Status.CanaryWeight, short(f.digest), name, course(f))
-	default:
-		say("this change starts a rollout of %s to revision %s: %s", name, short(f.digest), course(f))
+		return noRollout(c, f)
 	}
-	lines = append(lines, obstacles(c, f)...)
+	lines := append([]string{beginning(c, f)}, obstacles(c, f)...)
+	return append(lines, ahead(c, f)...)
+}
+
+// warning is one line for people.
+func warning(format string, args ...any) string { return fmt.Sprintf(warningPrefix+format, args...) }
+
+// noRollout tells of a change that nothing follows.
+func noRollout(c *v1beta1.Canary, f foreseen) []string {
+	name := c.Spec.TargetRef.Name
+	lines := []string{warning("this change starts no rollout of %s: %s", name, notStarting(c, f))}
+	if f.replicas > 0 && !c.Status.TargetServes && !initialising(c) && c.Status.Rollout == nil {
+		lines = append(lines, warning("%d replicas on the idle target %s serve nobody: the primary has the users; what a rollout begins with are these",
+			f.replicas, name))
+	}
+	return lines
+}
+
+// beginning tells which rollout follows, and what becomes of the one under way.
+func beginning(c *v1beta1.Canary, f foreseen) string {
+	name, ro := c.Spec.TargetRef.Name, c.Status.Rollout
+	switch {
+	case ro == nil:
+		return warning("this change starts a rollout of %s to revision %s: %s", name, short(f.digest), course(f))
+	case ro.Revision == f.digest:
+		return warning("this change starts no other rollout: that of revision %s of %s goes on", short(f.digest), name)
+	}
+	return warning("this change overtakes the rollout of revision %s (%s, weight %d): its users leave the canary, then revision %s of %s is rolled out: %s",
+		short(ro.Revision), ro.Stage, c.Status.CanaryWeight, short(f.digest), name, course(f))
+}
+
+// ahead tells which steps a rollout takes, and who has to agree or is told.
+func ahead(c *v1beta1.Canary, f foreseen) []string {
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, warning(format, args...)) }
 	if len(f.Steps) == 0 {
 		say("no analysis: %s", whySkipped(c))
 	} else {
@@ -72,7 +92,7 @@ func course(f foreseen) string {
 // obstacles are what keeps a rollout from beginning, or from going on.
 func obstacles(c *v1beta1.Canary, f foreseen) []string {
 	var lines []string
-	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(warningPrefix+format, args...)) }
+	say := func(format string, args ...any) { lines = append(lines, warning(format, args...)) }
 	if c.Spec.Suspend {
 		say("it waits: the Canary is suspended; set spec.suspend to false")
 	}
@@ -90,10 +110,10 @@ func obstacles(c *v1beta1.Canary, f foreseen) []string {
 
 // notStarting says why nothing follows.
 func notStarting(c *v1beta1.Canary, f foreseen) string {
-	switch {
-	case f.digest == c.Status.PromotedRevision:
+	switch f.digest {
+	case c.Status.PromotedRevision:
 		return fmt.Sprintf("template and configs are those of the promoted revision %s", short(f.digest))
-	case f.digest == c.Status.FailedRevision:
+	case c.Status.FailedRevision:
 		return fmt.Sprintf("revision %s has failed before, or another was restored in its place; to analyse it again: kubectl annotate canary %s %s=%s",
 			short(f.digest), c.Name, v1beta1.AnnotationVerb, v1beta1.VerbRetry)
 	}

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -60,28 +61,40 @@ func (g verbGate) gather(ctx context.Context, req admission.Request) (VerbFacts,
 	if f.Old == nil || f.New == nil {
 		return f, nil
 	}
-	verb, problem := v1beta1.ParseVerb(newVerb(f.Old, f.New))
-	if problem != nil {
-		// There is none, or none that anybody could be asked about.
+	verb, readable := readableVerb(f.Old, f.New)
+	if !readable {
 		return f, nil
 	}
+	err = g.lookAt(ctx, req, verb.Name, &f)
+	return f, err
+}
+
+// readableVerb is the verb that a request sets, if it sets one that anybody could be asked about. What is wrong with another one DecideVerb says.
+func readableVerb(before, after *unstructured.Unstructured) (v1beta1.Verb, bool) {
+	verb, err := v1beta1.ParseVerb(newVerb(before, after))
+	return verb, err == nil
+}
+
+// lookAt finds out whether the user may do a verb, and, if so, what else it takes to judge and to sign it.
+func (g verbGate) lookAt(ctx context.Context, req admission.Request, verb v1beta1.VerbName, f *VerbFacts) error {
 	f.Canary = &v1beta1.Canary{}
 	if problem := read(req.OldObject.Raw, f.Canary); problem != "" {
-		return f, fmt.Errorf("the Canary as it is stored: %s", problem)
+		return fmt.Errorf("the Canary as it is stored: %s", problem)
 	}
-	if f.May, err = g.allowed(ctx, req, verb.Name); err != nil || !f.May {
-		return f, err
+	var err error
+	if f.May, err = g.allowed(ctx, req, verb); err != nil || !f.May {
+		return err
 	}
-	if verb.Name == v1beta1.VerbRestore {
+	if verb == v1beta1.VerbRestore {
 		if f.Stored, err = g.stored(ctx, f.Canary); err != nil {
-			return f, err
+			return err
 		}
 	}
 	if g.key == nil {
-		return f, fmt.Errorf("there is no key to sign with")
+		return fmt.Errorf("there is no key to sign with")
 	}
 	f.Key, err = g.key(ctx)
-	return f, err
+	return err
 }
 
 // allowed asks the API server whether the user of a request may do something to its Canary.

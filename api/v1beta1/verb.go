@@ -59,7 +59,8 @@ func ParseVerb(text string) (Verb, error) {
 	case v.Name != VerbRestore && hasArgument:
 		return Verb{}, fmt.Errorf("annotation %s: %s takes no revision, got %.70q; write %s", AnnotationVerb, name, argument, name)
 	case v.Name == VerbRestore && (len(argument) < minRevision || strings.Trim(argument, "0123456789abcdef") != ""):
-		return Verb{}, fmt.Errorf("annotation %s: %.70q names no revision; write restore: and at least %d digits of its digest", AnnotationVerb, argument, minRevision)
+		return Verb{}, fmt.Errorf("annotation %s: %.70q names no revision; write restore: and at least %d digits of its digest",
+			AnnotationVerb, argument, minRevision)
 	}
 	return v, nil
 }

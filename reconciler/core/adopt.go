@@ -12,11 +12,7 @@ func (d *decision) adopt() bool {
 	d.setPhase(v1beta1.PhaseInitializing)
 	d.plan.Finalizer, d.plan.TrackTarget = true, true
 	d.observeLive()
-	good := d.firstGood()
-	if d.home() && d.in.Promoted != nil && d.in.Baseline == nil {
-		// The mark was set a moment ago.
-		good = d.in.Promoted
-	}
+	good := d.firstGoodAtHome()
 	if good == nil {
 		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
 		return true
@@ -27,17 +23,8 @@ func (d *decision) adopt() bool {
 		d.wait("Snapshotting", "storing the revision %s that serves now", good.Digest)
 		return true
 	}
-	d.st.TargetServes = !d.in.Primary.Exists || d.in.Services.Apex != SidePrimary
-	if d.in.LivePodHash != "" && d.in.Live != nil && d.in.Live.Digest == good.Digest {
-		d.st.ServingHash = d.in.LivePodHash
-	}
-	if !d.home() {
-		d.ensurePrimary(good)
-	}
-	d.ensureServices()
-	d.putInForce(0)
-	d.holdAtHome()
-	if live := d.in.Live; d.in.Target.Held && live != nil && live.Digest == good.Digest {
+	d.serveAsFound(good)
+	if d.in.Target.Held && d.targetIs(good) {
 		// It was changed before anybody knew what ran there.
 		d.releaseIdle()
 		d.wait("Releasing", "the target is let go to revision %s, the first that is known of it", good.Digest)
@@ -48,10 +35,44 @@ func (d *decision) adopt() bool {
 		d.stall(good)
 		return true
 	}
+	d.adopted(good)
+	return true
+}
+
+// firstGoodAtHome is the first good revision where the target may be what serves.
+func (d *decision) firstGoodAtHome() *Revision {
+	if d.home() && d.in.Promoted != nil && d.in.Baseline == nil {
+		// The mark was set a moment ago.
+		return d.in.Promoted
+	}
+	return d.firstGood()
+}
+
+// targetIs tells whether the target can be read and is of a revision.
+func (d *decision) targetIs(r *Revision) bool {
+	return d.in.Live != nil && d.in.Live.Digest == r.Digest
+}
+
+// serveAsFound finds out which side users are on, and plans that they stay there.
+func (d *decision) serveAsFound(good *Revision) {
+	d.st.TargetServes = !d.in.Primary.Exists || d.in.Services.Apex != SidePrimary
+	if d.in.LivePodHash != "" && d.targetIs(good) {
+		d.st.ServingHash = d.in.LivePodHash
+	}
+	if !d.home() {
+		d.ensurePrimary(good)
+	}
+	d.ensureServices()
+	d.putInForce(0)
+	d.holdAtHome()
+}
+
+// adopted marks what serves as the last good revision, and ends the initialisation once the mark is seen.
+func (d *decision) adopted(good *Revision) {
 	d.plan.MarkPromoted = good.Digest
 	if d.in.Promoted == nil || d.in.Promoted.Digest != good.Digest {
 		d.wait("Finalising", "recording revision %s as the last good one", good.Digest)
-		return true
+		return
 	}
 	d.st.PromotedRevision, d.st.LastPromotedSpec = good.Digest, good.Digest
 	d.setPhase(v1beta1.PhaseInitialized)
@@ -59,7 +80,6 @@ func (d *decision) adopt() bool {
 	d.setReady(metav1.ConditionTrue, "Initialized", "revision "+good.Digest+" serves")
 	// A change that arrived meanwhile is looked for at once.
 	d.again(0)
-	return true
 }
 
 // leaveFromHome gives the application back while users are on the target: what is held there goes, what runs stays. It tells whether that is done.

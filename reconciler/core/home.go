@@ -124,17 +124,35 @@ func (d *decision) endTrip() v1beta1.Stage {
 // detectHome owns what detect does not find in the persistent lifecycle: users are on the side where they are not to stay, or a primary is no longer
 // needed. It tells whether the rollouts of this decision are decided.
 func (d *decision) detectHome() bool {
+	if d.home() {
+		return d.detectAtHome()
+	}
+	return d.detectAway()
+}
+
+// detectAway sends users home as soon as the target is back at the promoted revision, if that is where they are to be.
+func (d *decision) detectAway() bool {
 	live := d.in.Live.Digest
-	failed := live == d.st.FailedRevision && live != d.in.Promoted.Digest
+	if live != d.in.Promoted.Digest || !d.ephemeral() {
+		return false
+	}
+	d.st.FailedRevision = ""
+	d.beginTrip(tripHome, v1beta1.StageReturning, "users return to "+d.target()+", which runs the promoted revision "+live)
+	return true
+}
+
+// detectAtHome turns users to the primary: for good, while the target cannot serve them and waits for a fix, or because the target is back at what the
+// primary was kept for.
+func (d *decision) detectAtHome() bool {
+	live := d.in.Live.Digest
+	promoted := live == d.in.Promoted.Digest
+	failed := live == d.st.FailedRevision && !promoted
 	switch {
-	case live == d.in.Promoted.Digest && d.ephemeral() && !d.home():
-		d.st.FailedRevision = ""
-		d.beginTrip(tripHome, v1beta1.StageReturning, "users return to "+d.target()+", which runs the promoted revision "+live)
-	case (live == d.in.Promoted.Digest || failed) && !d.ephemeral() && d.home():
+	case (promoted || failed) && !d.ephemeral():
 		d.beginTrip(tripAway, v1beta1.StageTurning, "the primary of "+d.target()+" is to serve from now on")
-	case failed && d.home() && d.in.Services.Apex == SideTarget && d.in.Services.ApexOther < d.in.Target.Replicas:
+	case failed && d.in.Services.Apex == SideTarget && d.in.Services.ApexOther < d.in.Target.Replicas:
 		d.beginTrip(tripAway, v1beta1.StageTurning, "pods of the promoted revision of "+d.target()+" are missing, so its primary is made")
-	case !failed && d.home() && d.wayBack(live):
+	case !failed && d.wayBack(live):
 		d.begin(d.in.Live)
 		d.ro().Stage = v1beta1.StageTurning
 		d.again(0)

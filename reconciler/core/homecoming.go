@@ -77,8 +77,7 @@ func (d *decision) goHome() {
 // arriveHome waits until users were seen to arrive at the target. Should its pods be lost just then, they go back to the primary, which is still there.
 func (d *decision) arriveHome() v1beta1.Stage {
 	const here = v1beta1.StageReturning
-	ro, s := d.ro(), d.in.Services
-	lost := d.deserted() && s.CanaryReady == 0 && d.in.Target.Replicas > 0 && s.PrimaryReady > 0
+	ro, lost := d.ro(), d.lostAtHome()
 	if lost && trip(ro) {
 		d.leaveHome()
 		d.wait("TargetNotReady", "the target lost all its ready pods as users returned to it; they are on the primary until it has some")
@@ -87,36 +86,58 @@ func (d *decision) arriveHome() v1beta1.Stage {
 	if lost && d.in.Promoted.Digest != ro.Revision {
 		return d.fail("the target lost all its ready pods as users turned to it")
 	}
-	few := s.ApexOther < max(1, needed(d.in.Target.Replicas, d.spec.Analysis.CanaryReadyPercent()))
-	if live := d.in.Live; live != nil && live.Digest != ro.Revision {
-		// A held DaemonSet starts the newer revision in place of pods that are lost; the next rollout takes users away from what is left.
-		few = s.ApexOther == 0
-	}
-	d.wait("Returning", "users turn to the target, waiting for the apex Service and the route to follow: %s", readiness(d.in.Target, s.ApexOther))
-	if !d.turnDrained(d.homeSettled() && (!few || d.in.Target.Replicas == 0)) {
+	d.wait("Returning", "users turn to the target, waiting for the apex Service and the route to follow: %s", readiness(d.in.Target, d.in.Services.ApexOther))
+	if !d.turnDrained(d.homeSettled() && d.enoughAtHome()) {
 		return here
 	}
-	if !trip(ro) {
-		if stage, gone := d.regain(here); gone {
-			if stage != here {
-				d.leaveHome()
-			}
-			return stage
-		}
-		d.plan.MarkPromoted = ro.Revision
-		if d.in.Promoted.Digest != ro.Revision {
-			d.wait("Finalising", "recording revision %s as the last good one", ro.Revision)
-			return here
-		}
-		d.st.PromotedRevision, d.st.LastPromotedSpec = ro.Revision, ro.Revision
-		d.normal("Promoted", "Promotion completed! %s", d.target())
-	}
-	until := d.later(d.in.Canary.Retain())
-	d.st.RetainUntil = until
 	if trip(ro) {
+		d.retainPrimary()
 		return d.endTrip()
 	}
+	return d.promoteAtHome()
+}
+
+// lostAtHome tells that the target has lost all its pods, and that there are some of the primary for its users.
+func (d *decision) lostAtHome() bool {
+	s := d.in.Services
+	return d.deserted() && s.CanaryReady == 0 && d.in.Target.Replicas > 0 && s.PrimaryReady > 0
+}
+
+// enoughAtHome tells whether users find as many pods of the target as they need; none if it is scaled to zero.
+func (d *decision) enoughAtHome() bool {
+	t, there := d.in.Target, d.in.Services.ApexOther
+	if t.Replicas == 0 {
+		return true
+	}
+	if live := d.in.Live; live != nil && live.Digest != d.ro().Revision {
+		// A held DaemonSet starts the newer revision in place of pods that are lost; the next rollout takes users away from what is left.
+		return there > 0
+	}
+	return there >= max(1, needed(t.Replicas, d.spec.Analysis.CanaryReadyPercent()))
+}
+
+// promoteAtHome marks the revision that users have arrived at as the last good one, and ends the rollout once the mark is seen.
+func (d *decision) promoteAtHome() v1beta1.Stage {
+	const here = v1beta1.StageReturning
+	ro := d.ro()
+	if stage, gone := d.regain(here); gone {
+		if stage != here {
+			d.leaveHome()
+		}
+		return stage
+	}
+	d.plan.MarkPromoted = ro.Revision
+	if d.in.Promoted.Digest != ro.Revision {
+		d.wait("Finalising", "recording revision %s as the last good one", ro.Revision)
+		return here
+	}
+	d.st.PromotedRevision, d.st.LastPromotedSpec = ro.Revision, ro.Revision
+	d.normal("Promoted", "Promotion completed! %s", d.target())
+	d.retainPrimary()
 	d.end(v1beta1.PhaseSucceeded)
 	d.setReady(metav1.ConditionTrue, string(v1beta1.PhaseSucceeded), "the target serves revision "+ro.Revision)
 	return ""
 }
+
+// retainPrimary keeps the primary as a way back for a while from now on.
+func (d *decision) retainPrimary() { d.st.RetainUntil = d.later(d.in.Canary.Retain()) }

@@ -86,9 +86,16 @@ func (d *decision) raiseFloor() {
 		s.Floor, s.FloorUntil = max(s.Floor, 1), nil
 	}
 	s.Returning = s.Returning && d.homeward()
-	if ro := d.ro(); ro == nil || ro.Stage != v1beta1.StageAnalysing && ro.Stage != v1beta1.StageReturning {
-		s.ShortSince, s.StepNeeds = nil, 0
+	d.forgetShortage()
+}
+
+// forgetShortage drops what a step has waited for where the stage has no step that waits for pods.
+func (d *decision) forgetShortage() {
+	ro := d.ro()
+	if ro != nil && (ro.Stage == v1beta1.StageAnalysing || ro.Stage == v1beta1.StageReturning) {
+		return
 	}
+	d.st.Scaler.ShortSince, d.st.Scaler.StepNeeds = nil, 0
 }
 
 // turning tells that users are about to come to the primary from the target.

@@ -65,21 +65,8 @@ func (d *decision) growPrimary(digest string) {
 // mayTurn turns users to the primary once it serves a revision with the capacity of the target. Where nobody serves at home there is nothing to wait for:
 // what waits may be the fix. It tells whether the primary has missed its deadline.
 func (d *decision) mayTurn(digest string) (why string, failed bool) {
-	ro, deserted := d.ro(), d.deserted()
-	ready := d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)
-	switch {
-	case ready:
-	case !deserted:
-		ro.PrimaryUnreadySince = nil
-	case ro.PrimaryUnreadySince == nil:
-		ro.PrimaryUnreadySince = d.later(0)
-	}
-	if !ready && deserted && d.passed(ro.PrimaryUnreadySince.Add(min(d.in.Canary.ProgressDeadline(), primaryPatience))) {
-		d.warn("TargetUnhealthy", "Neither %s nor its primary has a ready pod (%s); revision %s goes on all the same, it may be the fix",
-			d.target(), d.primaryReadiness(), ro.Revision)
-		ready = true
-	}
-	if d.overdue(ready) && !deserted {
+	ready := d.primaryMatches(digest) || d.nobodyServes()
+	if d.overdue(ready) && !d.deserted() {
 		return fmt.Sprintf("the primary, which is to serve meanwhile, did not become ready within %s: %s", d.in.Canary.ProgressDeadline(), d.primaryReadiness()), true
 	}
 	if !ready {
@@ -89,6 +76,29 @@ func (d *decision) mayTurn(digest string) (why string, failed bool) {
 	d.leaveHome()
 	d.normal("Turning", "Turning users of %s to primary %s", d.target(), d.in.Canary.PrimaryName()+"."+d.in.Canary.Namespace)
 	return "", false
+}
+
+// primaryMatches tells whether the primary serves a revision and is as large as the target, or as its autoscaler will have it.
+func (d *decision) primaryMatches(digest string) bool {
+	return d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)
+}
+
+// nobodyServes tells whether users have found no ready pod at home for so long, while the primary did not come up either, that there is nothing to lose.
+func (d *decision) nobodyServes() bool {
+	ro := d.ro()
+	if !d.deserted() {
+		ro.PrimaryUnreadySince = nil
+		return false
+	}
+	if ro.PrimaryUnreadySince == nil {
+		ro.PrimaryUnreadySince = d.later(0)
+	}
+	if !d.passed(ro.PrimaryUnreadySince.Add(min(d.in.Canary.ProgressDeadline(), primaryPatience))) {
+		return false
+	}
+	d.warn("TargetUnhealthy", "Neither %s nor its primary has a ready pod (%s); revision %s goes on all the same, it may be the fix",
+		d.target(), d.primaryReadiness(), ro.Revision)
+	return true
 }
 
 // leaveHome turns users to the primary.

@@ -74,6 +74,14 @@ func mayAbort(s VerbState, _ v1beta1.Verb) string {
 		return ""
 	case ro == nil || trip(ro):
 		return "no rollout is under way; to go back to an earlier revision, restore it"
+	default:
+		return s.pastAbort(ro)
+	}
+}
+
+// pastAbort says why the stage of a rollout leaves nothing to abort, or not yet.
+func (s VerbState) pastAbort(ro *v1beta1.RolloutStatus) string {
+	switch {
 	case ro.Stage == v1beta1.StageTurning && !s.Status.TargetServes:
 		return fmt.Sprintf("users are turning to the primary, none of them meets revision %s yet; abort again once that is done", ro.Revision)
 	case ro.Stage == v1beta1.StageFinalising || ro.Stage == v1beta1.StageReturning && s.Status.TargetServes:
@@ -129,21 +137,29 @@ func maySkip(s VerbState, _ v1beta1.Verb) string {
 
 func mayRestore(s VerbState, v v1beta1.Verb) string {
 	digest, why := s.resolve(v.Revision)
-	ro := s.Status.Rollout
-	switch {
+	switch ro := s.Status.Rollout; {
 	case s.Status.TargetServes || s.Spec.Primary != nil && s.Spec.Primary.Lifecycle == v1beta1.LifecycleEphemeral:
 		return "the target serves here, and it is not Sluice's to write; set it back itself, users turn to the primary at once while that is kept"
 	case why != "":
 		return why
-	case ro == nil && digest == s.Status.PromotedRevision:
+	case ro != nil:
+		return s.mayOverturn(ro, digest)
+	case digest == s.Status.PromotedRevision:
 		return fmt.Sprintf("the primary serves revision %s already", digest)
-	case ro != nil && digest == s.Status.PromotedRevision:
+	}
+	return ""
+}
+
+// mayOverturn says why a revision cannot be restored while a rollout is under way; "" when it can, which ends that rollout.
+func (s VerbState) mayOverturn(ro *v1beta1.RolloutStatus, digest string) string {
+	switch {
+	case digest == s.Status.PromotedRevision:
 		return fmt.Sprintf("revision %s is the last good one; abort brings it back", digest)
-	case ro != nil && digest == ro.Revision && !terminal(ro.Stage):
+	case digest == ro.Revision && !terminal(ro.Stage):
 		return fmt.Sprintf("revision %s is being rolled out; promote is the way to have it at once", digest)
-	case ro != nil && ro.Stage == v1beta1.StageFinalising:
+	case ro.Stage == v1beta1.StageFinalising:
 		return fmt.Sprintf("revision %s is about to be recorded as the last good one; restore once that is done", ro.Revision)
-	case ro != nil && (ro.Shelter > 0 && ro.Stage == v1beta1.StageRollingBack || ro.InPrimary):
+	case ro.Shelter > 0 && ro.Stage == v1beta1.StageRollingBack || ro.InPrimary:
 		return "users are on the target's pods because the primary cannot take them back; change the target, or find out what ails the primary"
 	}
 	return ""

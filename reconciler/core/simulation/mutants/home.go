@@ -25,8 +25,8 @@ func atHome() []mutant {
 		},
 		{
 			promise: "P3", name: "ephemeral: turn users to a primary that is not ready", file: "turning.go",
-			text:    "	ready := d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)\n",
-			instead: "	ready := d.in.Primary.Exists\n",
+			text:    "	return d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)\n",
+			instead: "	return d.in.Primary.Exists\n",
 		},
 		{
 			promise: "P3", name: "ephemeral: come home to a target that is not ready", file: "homecoming.go",
@@ -40,8 +40,8 @@ func atHome() []mutant {
 		},
 		{
 			promise: "P5", name: "ephemeral: never bring users home", file: "home.go",
-			text:    "	case live == d.in.Promoted.Digest && d.ephemeral() && !d.home():",
-			instead: "	case false:",
+			text:    "	if live != d.in.Promoted.Digest || !d.ephemeral() {",
+			instead: "	if live != \"\" {",
 		},
 		{
 			promise: "P7", name: "ephemeral: scale the target to zero with users on it", file: "rollback.go",
