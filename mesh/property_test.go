@@ -164,7 +164,7 @@ func (g generator) canary() *v1beta1.Canary {
 		s.Match = nil
 	}
 	for i := range g.IntN(3) {
-		if !g.able.Available.ABTesting || g.able.AnalysisMatch.MaxHeaders > 0 && i > 0 {
+		if most := g.able.AnalysisMatch; !g.able.Available.ABTesting || most.MaxHeaders+most.MaxEntries > 0 && i > 0 {
 			break
 		}
 		m := v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"cookie": {Regex: fmt.Sprintf("^(.*?;)?(canary=always%d)(;.*)?$", i)}}}
@@ -252,7 +252,7 @@ func (g generator) traffic(s *v1beta1.CanaryService) {
 // foreignRules are rules that no Canary may touch: to other Services, to a namesake in another namespace, without a backend. None where an object has no
 // rules.
 func (g generator) foreignRules(p Provider) []any {
-	foreign := map[string]func(kind int) map[string]any{"matches": g.foreignHTTPRoute, "match": g.foreignVirtualService}
+	foreign := map[string]func(kind int) map[string]any{"matches": g.foreignHTTPRoute, "match": g.foreignVirtualService, "conditions": g.foreignHTTPProxy}
 	in, ok := p.(dialect)
 	if !ok {
 		return nil
@@ -290,6 +290,19 @@ func (g generator) foreignVirtualService(kind int) map[string]any {
 		rule["route"] = []any{map[string]any{"destination": map[string]any{"host": "web-canary.elsewhere.svc.cluster.local"}}}
 	default:
 		rule["redirect"] = map[string]any{"uri": "/gone"}
+	}
+	return rule
+}
+
+func (g generator) foreignHTTPProxy(kind int) map[string]any {
+	rule := map[string]any{"conditions": []any{map[string]any{"prefix": fmt.Sprint("/f", g.IntN(9))}}}
+	switch kind {
+	case 0:
+		rule["services"] = []any{map[string]any{"name": "other", "port": int64(80), "weight": int64(g.IntN(5))}}
+	case 1:
+		rule["services"] = []any{map[string]any{"name": "other", "port": int64(80)}, map[string]any{"name": "web-canary", "port": int64(80), "mirror": true}}
+	default:
+		rule["requestRedirectPolicy"] = map[string]any{"hostname": "gone.example.com"}
 	}
 	return rule
 }

@@ -51,6 +51,7 @@ func implementations() map[string]Provider {
 		"kubernetes":         kubernetes{},
 		"gatewayapi:v1":      gatewayAPI{},
 		"gatewayapi:v1beta1": gatewayAPI{version: "v1beta1"},
+		"contour":            contour{},
 		"istio":              istio{},
 		"traefik":            traefik(),
 		"linkerd":            smi("v1alpha1"),

@@ -43,6 +43,12 @@ type dialect interface {
 	kept(live, own map[string]any) map[string]any
 }
 
+// conjunctive is a dialect in whose rules all conditions must hold; in others any one of them is enough.
+type conjunctive interface {
+	// together makes one match of all conditions of a rule.
+	together(conditions []any) []any
+}
+
 // services names the three Services of a Canary, and the dialect in which routes lead to them.
 type services struct {
 	namespace, apex, primary, canary string
@@ -65,6 +71,9 @@ func (s services) side(ref map[string]any) string {
 // matches returns the conditions of a rule.
 func (s services) matches(rule map[string]any) []any {
 	field, _ := s.in.words()
+	if in, ok := s.in.(conjunctive); ok {
+		return in.together(listOf(rule[field]))
+	}
 	return listOf(rule[field])
 }
 

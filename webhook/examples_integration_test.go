@@ -23,7 +23,7 @@ import (
 const (
 	accepted = ""
 	// laterProvider and laterMetrics are what a later version brings; fragment is what the text around an example has its readers fill in.
-	laterProvider = "is not available in this version; use one of gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik"
+	laterProvider = "is not available in this version; use one of contour, gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik"
 	laterMetrics  = "is not available in this version; use one of prometheus"
 	fragment      = "Required value"
 )
@@ -40,7 +40,7 @@ var judged = map[string]string{
 	"faq.md#1":                                       accepted,
 	"tutorials/apisix-progressive-delivery.md#1":     laterProvider,
 	"tutorials/apisix-progressive-delivery.md#2":     accepted,
-	"tutorials/contour-progressive-delivery.md#1":    laterProvider,
+	"tutorials/contour-progressive-delivery.md#1":    accepted,
 	"tutorials/gatewayapi-progressive-delivery.md#1": accepted,
 	"tutorials/gatewayapi-progressive-delivery.md#2": accepted,
 	"tutorials/gatewayapi-progressive-delivery.md#3": accepted,

@@ -278,8 +278,8 @@ func TestDefaultProvider(t *testing.T) {
 	o := options()
 	for provider, want := range map[string]string{
 		"gatewayapi:v1": "",
-		"":              `spec.provider: is empty and the controller has no -mesh-provider; set one of gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
-		"kuma":          `spec.provider: "kuma" is not available in this version; use one of gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
+		"":              `spec.provider: is empty and the controller has no -mesh-provider; set one of contour, gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
+		"kuma":          `spec.provider: "kuma" is not available in this version; use one of contour, gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
 	} {
 		o.DefaultProvider = provider
 		denials, _ := ValidateCanary(c, o)

@@ -87,11 +87,11 @@ func conditional() []Provider {
 			Splits: true, Strategies: ab, ServiceMatch: firstPrefix, AnalysisMatch: appmesh, Drain: drainProxy,
 		},
 		{
-			// HTTPProxy compares by "contains" where a prefix or suffix is asked.
+			// All conditions of a route must hold, so there is room for one entry. A prefix or suffix is compared as a regular expression.
 			Name:   "contour",
 			Writes: kinds("projectcontour.io", "v1", "HTTPProxy"),
-			Splits: true, Strategies: ab, ServiceMatch: firstPrefix,
-			AnalysisMatch: Match{Headers: Exact | Prefix | Suffix}, Drain: drainProxy,
+			Splits: true, Strategies: ab, Available: ab, ServiceMatch: firstPrefix,
+			AnalysisMatch: Match{Headers: anyMode | Suffix, MaxEntries: 1}, Drain: drainProxy,
 		},
 		{
 			Name: "gloo", Parametric: true,
