@@ -68,15 +68,22 @@ func isReady(pod corev1.Pod) bool {
 // Leader returns the name of the pod that reconciles; "" if none holds the
 // lease.
 func (h *Harness) Leader(ctx context.Context) (string, error) {
+	holder, _, err := h.Lease(ctx)
+	pod, _, _ := strings.Cut(holder, "_")
+	return pod, err
+}
+
+// Lease returns who holds Sluice's lease, another identity after each start,
+// and when it was last renewed; "" if nobody does.
+func (h *Harness) Lease(ctx context.Context) (holder string, renewed time.Time, err error) {
 	var lease coordinationv1.Lease
 	if err := h.Client.Get(ctx, types.NamespacedName{Namespace: SluiceNamespace, Name: sluiceDeployment}, &lease); err != nil {
-		return "", fmt.Errorf("read Sluice's lease: %w", err)
+		return "", time.Time{}, fmt.Errorf("read Sluice's lease: %w", err)
 	}
-	if lease.Spec.HolderIdentity == nil {
-		return "", nil
+	if lease.Spec.HolderIdentity == nil || lease.Spec.RenewTime == nil {
+		return "", time.Time{}, nil
 	}
-	pod, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_")
-	return pod, nil
+	return *lease.Spec.HolderIdentity, lease.Spec.RenewTime.Time, nil
 }
 
 // KillPod sends SIGKILL to the processes of all containers of a pod: no

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,16 +175,62 @@ func (l *load) frozen() {
 			expired = certificate.NotAfter
 		}
 	}
+	leader := l.leader()
 	for _, pod := range pods {
 		l.ok(stage.FreezePod(l.ctx, pod))
 	}
 	l.eventually("the certificates have expired", func() bool { return time.Now().After(expired.Add(time.Second)) })
+	thawed := time.Now()
 	for _, pod := range pods {
 		l.ok(stage.ThawPod(l.ctx, pod))
 	}
+	l.led(leader, thawed)
 	l.ok(stage.SluiceReady(l.ctx, 2))
 	l.signed()
 	l.closes()
+}
+
+// leading is a replica that holds the lease, and how often it was started again.
+type leading struct {
+	identity string
+	pod      types.NamespacedName
+	restarts int
+}
+
+func (l *load) leader() leading {
+	l.Helper()
+	identity, since := "", time.Now()
+	l.eventually("a replica leads", func() bool {
+		now, renewed, err := stage.Lease(l.ctx)
+		l.ok(err)
+		identity = now
+		return renewed.After(since)
+	})
+	name, _, _ := strings.Cut(identity, "_")
+	pod := types.NamespacedName{Namespace: harness.SluiceNamespace, Name: name}
+	n, err := stage.Restarts(l.ctx, pod)
+	l.ok(err)
+	return leading{identity, pod, n}
+}
+
+// led waits until a replica leads again. One that led before and has lost the lease ends by itself some seconds later, and is waited for.
+func (l *load) led(before leading, since time.Time) {
+	l.Helper()
+	identity := ""
+	l.eventually("a replica leads again", func() bool {
+		now, renewed, err := stage.Lease(l.ctx)
+		l.ok(err)
+		identity = now
+		return renewed.After(since)
+	})
+	if identity == before.identity {
+		return
+	}
+	l.eventually("the former leader was started again", func() bool {
+		n, err := stage.Restarts(l.ctx, before.pod)
+		l.ok(err)
+		return n > before.restarts
+	})
 }
 
 // absent takes Sluice away, lets people change and delete what it looks after, and brings it back with an authority that has expired meanwhile.
