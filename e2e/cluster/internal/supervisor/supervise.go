@@ -183,11 +183,32 @@ func (s *supervisor) address() string {
 	return "127.0.0.1:0"
 }
 
+// portPatience is how long a port that was the cluster's before may be taken when it starts again.
+const portPatience = 30 * time.Second
+
+// listen opens a port, and waits for one that is taken: a client that asks for the API server meanwhile may be given this very port as its own, until its
+// attempt has failed.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	ctx, cancel := context.WithTimeout(ctx, portPatience)
+	defer cancel()
+	for {
+		var listening net.ListenConfig
+		listener, err := listening.Listen(ctx, "tcp", address)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return listener, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // startNode opens the API server's port on the host and starts the node in
 // namespaces of its own.
 func (s *supervisor) startNode(ctx context.Context) error {
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", s.address())
+	listener, err := listen(ctx, s.address())
 	if err != nil {
 		return fmt.Errorf("open a local port for the API server: %w", err)
 	}
