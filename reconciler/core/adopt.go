@@ -13,14 +13,7 @@ func (d *decision) adopt() bool {
 	d.plan.Finalizer, d.plan.TrackTarget = true, true
 	d.observeLive()
 	good := d.firstGoodAtHome()
-	if good == nil {
-		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
-		return true
-	}
-	if good == d.in.Live {
-		// From here on this revision is the good one, whatever the target becomes meanwhile.
-		d.plan.Store, d.plan.MarkBaseline = true, good.Digest
-		d.wait("Snapshotting", "storing the revision %s that serves now", good.Digest)
+	if !d.known(good) {
 		return true
 	}
 	d.serveAsFound(good)

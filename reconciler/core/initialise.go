@@ -22,14 +22,7 @@ func initialise(d *decision) bool {
 	d.observeLive()
 
 	good := d.firstGood()
-	if good == nil {
-		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
-		return true
-	}
-	if good == d.in.Live {
-		// From here on this revision is the good one, whatever the target becomes meanwhile.
-		d.plan.Store, d.plan.MarkBaseline = true, good.Digest
-		d.wait("Snapshotting", "storing the revision %s that serves now", good.Digest)
+	if !d.known(good) {
 		return true
 	}
 	d.ensurePrimary(good)
@@ -59,6 +52,20 @@ func initialise(d *decision) bool {
 func (d *decision) apexReachesPrimary() bool {
 	s := d.in.Services
 	return s.Apex == SidePrimary && s.ApexOther == 0 && s.ApexReady >= s.PrimaryReady
+}
+
+// known tells whether the first good revision is stored as such. From then on it is the good one, whatever the target becomes meanwhile.
+func (d *decision) known(good *Revision) bool {
+	switch good {
+	case nil:
+		d.wait("RevisionUnreadable", "the target's template or a config it references cannot be read yet")
+		return false
+	case d.in.Live:
+		d.plan.Store, d.plan.MarkBaseline = true, good.Digest
+		d.wait("Snapshotting", "storing the revision %s that serves now", good.Digest)
+		return false
+	}
+	return true
 }
 
 // initialised scales the target down and ends the initialisation.
