@@ -24,11 +24,8 @@ func (contour) render(c *v1beta1.Canary, intent core.RouteIntent) ([]map[string]
 	if err != nil {
 		return nil, err
 	}
-	if intent.Mirror > 0 {
-		return nil, errors.New("spec.analysis.mirror: this provider copies no requests; remove it")
-	}
-	if intent.Cookie != "" || intent.PrimaryCookie != "" {
-		return nil, errors.New("spec.analysis.sessionAffinity: this provider gives no cookies; remove it")
+	if err := noCopiesOrCookies(intent); err != nil {
+		return nil, err
 	}
 	intent.Revoked = ""
 	list, err := parts(intent, len(limits))

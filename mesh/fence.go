@@ -47,7 +47,7 @@ func (r *Router) Fence(ctx context.Context, c *v1beta1.Canary, f v1beta1.Fence) 
 
 // fenceOnce fences the route as it is now. A conflict tells that it changed meanwhile.
 func (r *Router) fenceOnce(ctx context.Context, c *v1beta1.Canary, p Provider, carrier Object, f v1beta1.Fence) error {
-	existing, err := fetch(ctx, r.live, c, carrier)
+	existing, err := fetch(ctx, r.live, c.Namespace, carrier)
 	if meta.IsNoMatchError(err) {
 		return nil
 	}

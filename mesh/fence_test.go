@@ -38,6 +38,8 @@ func TestFencedRoutes(t *testing.T) {
 func checkFenced(t *testing.T, p Provider, g generator, seed uint64) {
 	t.Helper()
 	c := g.canary()
+	unread := p
+	p = informed(t, p, c)
 	foreign := g.foreignRules(p)
 	open := render(t, p, c, g.live(t, p, c, foreign), core.RouteIntent{Split: g.split(c)})
 	claim(open, c, p.Objects(c)[0], true)
@@ -53,7 +55,7 @@ func checkFenced(t *testing.T, p Provider, g generator, seed uint64) {
 		seen[versionOf(u)] = what
 	}
 	f := fenceFor("configmap/page", int64(seed))
-	shut := fenced(c, p, open, f)
+	shut := fenced(c, unread, open, f)
 	if got := p.Read(c, shut); got.Split != (core.Split{Primary: 100}) || got.ViaApex {
 		t.Fatalf("seed %d: fenced, read %+v", seed, got)
 	}

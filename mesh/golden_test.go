@@ -21,6 +21,8 @@ var update = flag.Bool("update", false, "write the golden files instead of compa
 type situation struct {
 	canary *v1beta1.Canary
 	live   *unstructured.Unstructured
+	// source is the user's object, where the provider makes its own after one.
+	source *unstructured.Unstructured
 }
 
 // readSituation reads testdata/<provider>/<name>.in.yaml.
@@ -31,8 +33,13 @@ func readSituation(t *testing.T, provider, name string) situation {
 	if err := yaml.UnmarshalStrict([]byte(docs[0]), s.canary); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if len(docs) > 1 {
-		s.live = parse(t, docs[1])
+	for _, doc := range docs[1:] {
+		u := parse(t, doc)
+		if ref := s.canary.Spec.IngressRef; ref != nil && u.GetName() == ref.Name {
+			s.source = u
+		} else {
+			s.live = u
+		}
 	}
 	return s
 }
@@ -116,6 +123,11 @@ func further() []golden {
 		{"traefik", "step", traefik(), shares(30)},
 		{"traefik", "take-over", traefik(), shares(0)},
 		{"traefik", "give-back", traefik(), shares(0)},
+		{"nginx", "new", nginx{}, shares(0)},
+		{"nginx", "step", nginx{}, shares(30)},
+		{"nginx", "take-over", nginx{}, shares(0)},
+		{"nginx", "ab-testing", nginx{}, core.Split{Canary: 100, Matched: true}},
+		{"nginx", "give-back", nginx{}, shares(0)},
 		{"smi", "v1alpha1", smi("v1alpha1"), shares(30)},
 		{"smi", "v1alpha2", smi("v1alpha2"), shares(30)},
 		{"smi", "v1alpha3", smi("v1alpha3"), shares(0)},
@@ -163,6 +175,9 @@ func TestGolden(t *testing.T) {
 	for _, g := range goldens() {
 		t.Run(g.provider+"/"+g.name, func(t *testing.T) {
 			s := readSituation(t, g.provider, g.name)
+			if d, ok := g.impl.(derived); ok {
+				g.impl = d.after(s.source)
+			}
 			objects := g.impl.Objects(s.canary)
 			var before *unstructured.Unstructured
 			if s.live != nil {

@@ -139,13 +139,8 @@ func sideService(c *v1beta1.Canary, side core.Side) string {
 
 // onlyWeights refuses what a provider has no words for: left out, it would be done to every request.
 func onlyWeights(c *v1beta1.Canary, intent core.RouteIntent) error {
-	switch {
-	case len(c.Spec.Analysis.Match) > 0 || intent.Matched:
+	if len(c.Spec.Analysis.Match) > 0 || intent.Matched {
 		return errors.New("spec.analysis.match: this provider knows weights and no conditions; remove it")
-	case intent.Mirror > 0:
-		return errors.New("spec.analysis.mirror: this provider copies no requests; remove it")
-	case intent.Cookie != "" || intent.PrimaryCookie != "":
-		return errors.New("spec.analysis.sessionAffinity: this provider gives no cookies; remove it")
 	}
-	return nil
+	return noCopiesOrCookies(intent)
 }

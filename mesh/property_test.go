@@ -36,6 +36,7 @@ func TestReadIsTheInverseOfRender(t *testing.T) {
 func checkInverse(t *testing.T, p Provider, g generator, seed uint64) {
 	t.Helper()
 	c := g.canary()
+	p = informed(t, p, c)
 	foreign := g.foreignRules(p)
 	intent := core.RouteIntent{Split: g.split(c)}
 
@@ -169,9 +170,9 @@ func (g generator) canary() *v1beta1.Canary {
 		}
 		m := v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"cookie": {Regex: fmt.Sprintf("^(.*?;)?(canary=always%d)(;.*)?$", i)}}}
 		switch headers := g.able.AnalysisMatch.Headers; {
-		case g.able.AnalysisMatch.MaxHeaders == 1 && g.maybe():
-			m = v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"x-user": {Exact: "me"}}}
-		case g.able.AnalysisMatch.MaxHeaders == 1:
+		case g.able.AnalysisMatch.Cookie:
+			c.Spec.Analysis.Match = g.headerOrCookie()
+			continue
 		case !headers.Has(capability.Regex) || g.maybe():
 			m = v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"X-0": {Exact: "b"}, "x-user": {Exact: fmt.Sprint("u", i)}}}
 		}
@@ -181,6 +182,16 @@ func (g generator) canary() *v1beta1.Canary {
 		c.Spec.Analysis.SessionAffinity = &v1beta1.SessionAffinity{CookieName: "c.n", PrimaryCookieName: "p+n", Path: "/", Secure: g.maybe(), Domain: "example.com"}
 	}
 	return c
+}
+
+// headerOrCookie are conditions for a provider that knows one header and one cookie.
+func (g generator) headerOrCookie() []v1beta1.AnalysisMatch {
+	header := v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"x-user": {Exact: "me"}}}
+	if g.maybe() {
+		header.Headers["x-user"] = v1beta1.StringMatch{Regex: "a.*"}
+	}
+	cookie := v1beta1.AnalysisMatch{Headers: map[string]v1beta1.StringMatch{"Cookie": {Exact: "canary"}}}
+	return [][]v1beta1.AnalysisMatch{{header}, {cookie}, {header, cookie}}[g.IntN(3)]
 }
 
 // split makes up one that the Canary can be in.
@@ -194,6 +205,9 @@ func (g generator) split(c *v1beta1.Canary) core.Split {
 		s.Mirror = 1 + g.IntN(100)
 	}
 	s.Matched = len(c.Spec.Analysis.Match) > 0 && s.Canary+s.Mirror > 0 && g.maybe()
+	if s.Matched && g.able.AnalysisMatch.Together {
+		s.Primary, s.Canary = 0, 100
+	}
 	if c.Spec.Analysis.SessionAffinity == nil {
 		return s
 	}

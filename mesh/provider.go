@@ -22,7 +22,7 @@ type Provider interface {
 	Objects(c *v1beta1.Canary) []Object
 
 	// Render returns o as it ought to be for intent. existing is the object as it is, nil when it is missing; what others put there
-	// survives. Of metadata only name and namespace are the provider's business. Errors name the field of the Canary, its value and the
+	// survives. Of metadata only name, namespace and annotations with weights are the provider's business. Errors name the field of the Canary, its value and the
 	// way out.
 	Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstructured, intent core.RouteIntent) (*unstructured.Unstructured, error)
 
@@ -33,6 +33,14 @@ type Provider interface {
 
 	// Read reports the split in carrier, the object that carries the weights. It is nil for a provider without objects.
 	Read(c *v1beta1.Canary, carrier *unstructured.Unstructured) core.Route
+}
+
+// derived is a provider whose object is made after one of the user's, which is read and never written.
+type derived interface {
+	// source is that object and its namespace; without a name there is none.
+	source(c *v1beta1.Canary) (o Object, namespace string)
+	// after returns the provider that knows the object; nil stands for a missing one. Only such a provider can render; all can divert and read.
+	after(source *unstructured.Unstructured) Provider
 }
 
 // Object identifies an object of a provider in the Canary's namespace.
@@ -54,6 +62,7 @@ func implementations() map[string]Provider {
 		"contour":            contour{},
 		"istio":              istio{},
 		"traefik":            traefik(),
+		"nginx":              nginx{},
 		"linkerd":            smi("v1alpha1"),
 		"osm":                smi("v1alpha2"),
 		"smi:v1alpha1":       smi("v1alpha1"),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/mesh/capability"
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
@@ -52,7 +54,7 @@ func installProviders(ctx context.Context, config *rest.Config) error {
 // it reads back as asked for and a second write finds nothing to do.
 func TestProvidersOnAnAPIServer(t *testing.T) {
 	strict := client.WithFieldValidation(world.admin, metav1.FieldValidationStrict)
-	for _, name := range []string{"contour", "gatewayapi:v1beta1", "istio", "traefik"} {
+	for _, name := range []string{"contour", "gatewayapi:v1beta1", "istio", "nginx", "traefik"} {
 		for what, split := range splits() {
 			if !runs(name, split) {
 				continue
@@ -68,13 +70,17 @@ func TestProvidersOnAnAPIServer(t *testing.T) {
 				}
 				c := plainCanary()
 				c.Namespace, c.UID, c.Spec.Provider = ns.Name, "11111111-1111-1111-1111-111111111111", name
-				if runs(name, core.Split{Matched: true}) {
+				if runs(name, core.Split{Canary: 100, Matched: true}) {
 					busyCanary(c)
 					able, _ := capability.Lookup(name)
+					if able.AnalysisMatch.Cookie {
+						c.Spec.Analysis.Match[1].Headers["cookie"] = v1beta1.StringMatch{Exact: "canary"}
+					}
 					if most := able.AnalysisMatch.MaxEntries; most > 0 {
 						c.Spec.Analysis.Match = c.Spec.Analysis.Match[:most]
 					}
 				}
+				userObjects(t, c, name)
 				for _, s := range []core.Split{{Primary: 100}, split, {Primary: 100}, split} {
 					if changed, err := r.Write(t.Context(), c, core.RouteIntent{Split: s}); err != nil || !changed {
 						t.Fatalf("write %+v: changed %v, %v", s, changed, err)
@@ -96,6 +102,13 @@ func TestProvidersOnAnAPIServer(t *testing.T) {
 				}
 				if err := r.GiveBack(t.Context(), c); err != nil {
 					t.Fatal(err)
+				}
+				objects := implementations()[name].Objects(c)
+				if objects[len(objects)-1].Goes {
+					// It goes with the Canary that owns it; before that the route is taken off the Services that go, too.
+					if _, err := r.Write(t.Context(), c, core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true}); err != nil {
+						t.Fatal(err)
+					}
 				}
 				if route, err := r.Read(t.Context(), c); err != nil || !route.ViaApex {
 					t.Fatalf("given back: %+v, %v", route, err)
@@ -125,7 +138,7 @@ func TestWhatStandsBesideTheRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	rule := istio{}.Objects(c)[1]
-	u, err := fetch(t.Context(), world.admin, c, rule)
+	u, err := fetch(t.Context(), world.admin, c.Namespace, rule)
 	if err != nil || u == nil {
 		t.Fatalf("%s: %v, %v", rule, u, err)
 	}
@@ -139,7 +152,7 @@ func TestWhatStandsBesideTheRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, o := range (istio{}).Objects(c) {
-		u, err := fetch(t.Context(), world.admin, c, o)
+		u, err := fetch(t.Context(), world.admin, c.Namespace, o)
 		if err != nil || u == nil {
 			t.Fatalf("%s: %v, %v", o, u, err)
 		}
@@ -149,10 +162,30 @@ func TestWhatStandsBesideTheRoute(t *testing.T) {
 	}
 }
 
+// userObjects stores the object after which a provider makes its own, and has the Canary name it.
+func userObjects(t *testing.T, c *v1beta1.Canary, provider string) {
+	t.Helper()
+	c.Spec.IngressRef = &v1beta1.LocalObjectReference{Name: "public"}
+	d, ok := implementations()[provider].(derived)
+	if !ok {
+		return
+	}
+	o, namespace := d.source(c)
+	u := parse(t, strings.ReplaceAll(sources[o.Kind.Kind], "APEX", c.Spec.TargetRef.Name))
+	u.SetName(o.Name)
+	u.SetNamespace(namespace)
+	if err := world.admin.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // runs tells whether this build can bring a provider's route to a split.
 func runs(provider string, s core.Split) bool {
 	able, _ := capability.Lookup(provider)
 	have := able.Available
 	cookies := have.SessionAffinity || s.Cookie == "" && s.Revoked == ""
+	if s.Matched && s.Canary < 100 && able.AnalysisMatch.Together {
+		return false
+	}
 	return (have.ABTesting || !s.Matched) && (have.MirrorCanary || s.Mirror == 0) && cookies && (have.PrimaryCookie || s.PrimaryCookie == "")
 }

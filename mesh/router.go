@@ -66,19 +66,42 @@ func (r *Router) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
 	have := able.Available
 	return core.Traffic{
 		Weighted: able.Splits, Matches: have.ABTesting, Mirrors: have.MirrorCanary || have.MirrorBlueGreen, Cookies: have.SessionAffinity,
-		Drain: able.Drain,
+		MatchesTogether: able.AnalysisMatch.Together, Drain: able.Drain,
 	}, nil
 }
 
+// informed returns the provider with what it has to know of the user's objects.
+func (r *Router) informed(ctx context.Context, c *v1beta1.Canary, p Provider) (Provider, error) {
+	d, ok := p.(derived)
+	if !ok {
+		return p, nil
+	}
+	o, namespace := d.source(c)
+	if o.Name == "" {
+		return d.after(nil), nil
+	}
+	u, err := fetch(ctx, r.client, namespace, o)
+	if err != nil && !meta.IsNoMatchError(err) {
+		return nil, err
+	}
+	return d.after(u), nil
+}
+
 // Watches lists the kinds whose changes concern the Canary's route. Its objects carry the label sluice.dev/canary with the Canary's name, or are
-// owned by it.
+// owned by it; what its route is made after is named in its spec, as ingressRef, routeRef or upstreamRef.
 func (r *Router) Watches(c *v1beta1.Canary) ([]schema.GroupVersionKind, error) {
 	p, err := r.provider(c)
 	if err != nil {
 		return nil, err
 	}
 	var kinds []schema.GroupVersionKind
-	for _, o := range p.Objects(c) {
+	objects := p.Objects(c)
+	if d, ok := p.(derived); ok {
+		if o, _ := d.source(c); o.Name != "" {
+			objects = append(objects, o)
+		}
+	}
+	for _, o := range objects {
 		if !slices.Contains(kinds, o.Kind) {
 			kinds = append(kinds, o.Kind)
 		}
@@ -110,6 +133,9 @@ func (r *Router) Read(ctx context.Context, c *v1beta1.Canary) (core.Route, error
 	if carrier == nil && len(objects) > 0 {
 		return core.Route{}, nil
 	}
+	if p, err = r.informed(ctx, c, p); err != nil {
+		return core.Route{}, err
+	}
 	route := p.Read(c, carrier)
 	if carrier != nil {
 		route.Version, route.Fence = versionOf(carrier), fenceOf(carrier)
@@ -136,6 +162,9 @@ func (r *Router) Write(ctx context.Context, c *v1beta1.Canary, intent core.Route
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 
+	if p, err = r.informed(ctx, c, p); err != nil {
+		return false, err
+	}
 	refused := r.refuseMirror(ctx, c, p, &intent)
 	objects := p.Objects(c)
 	for i, o := range objects {
@@ -243,7 +272,7 @@ func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o 
 	if from == nil {
 		existing, err = r.get(ctx, c, o)
 	} else {
-		existing, err = fetch(ctx, from, c, o)
+		existing, err = fetch(ctx, from, c.Namespace, o)
 	}
 	if meta.IsNoMatchError(err) {
 		return nil

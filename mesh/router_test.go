@@ -30,7 +30,7 @@ func TestImplementationsMatchTheTable(t *testing.T) {
 // A misspelt provider is an error that names the field, the value and those accepted; there is no fallback.
 func TestUnknownProviders(t *testing.T) {
 	accepted := "use one of: " + strings.Join(capability.ImplementedNames(), ", ")
-	for _, name := range []string{"gatewayapi", "Kubernetes", "none", "gatewayapi:v2", "kuma"} {
+	for _, name := range []string{"gatewayapi", "Kubernetes", "none", "gatewayapi:v2", "knative"} {
 		if _, err := New(nil, nil, name, clock.RealClock{}); err == nil || !strings.Contains(err.Error(), accepted) || !strings.Contains(err.Error(), `"`+name+`"`) {
 			t.Errorf("New with default %q: %v", name, err)
 		}

@@ -2,8 +2,12 @@ package mesh
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,7 +23,7 @@ const fieldManager = client.FieldOwner("sluice")
 
 // get returns the object, nil when it is missing. The error of an unknown kind satisfies meta.IsNoMatchError.
 func (r *Router) get(ctx context.Context, c *v1beta1.Canary, o Object) (*unstructured.Unstructured, error) {
-	u, err := fetch(ctx, r.client, c, o)
+	u, err := fetch(ctx, r.client, c.Namespace, o)
 	if err != nil {
 		return nil, err
 	}
@@ -27,15 +31,15 @@ func (r *Router) get(ctx context.Context, c *v1beta1.Canary, o Object) (*unstruc
 }
 
 // fetch is the same without what was written here.
-func fetch(ctx context.Context, from client.Reader, c *v1beta1.Canary, o Object) (*unstructured.Unstructured, error) {
+func fetch(ctx context.Context, from client.Reader, namespace string, o Object) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(o.Kind)
-	err := from.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: o.Name}, u)
+	err := from.Get(ctx, client.ObjectKey{Namespace: namespace, Name: o.Name}, u)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("read %s in namespace %s: %w", o, c.Namespace, err)
+		return nil, fmt.Errorf("read %s in namespace %s: %w", o, namespace, err)
 	}
 	return u, nil
 }
@@ -88,11 +92,24 @@ func versionOf(u *unstructured.Unstructured) string {
 		return u.GetResourceVersion()
 	}
 	version := fmt.Sprintf("%s.%d", u.GetUID(), u.GetGeneration())
+	if u.GetKind() == ingressKind.Kind {
+		// Its weights are annotations, which do not count in the generation.
+		version += fmt.Sprintf(" (annotations %s)", digestOf(u.GetAnnotations()))
+	}
 	fence, stands := u.GetAnnotations()[v1beta1.AnnotationFence]
 	if last := u.GetAnnotations()[annotationLastFence]; stands || last != "" {
 		version += fmt.Sprintf(" (fence stands: %t %s, last: %s)", stands, fence, last)
 	}
 	return version
+}
+
+// digestOf identifies annotations.
+func digestOf(annotations map[string]string) string {
+	sum := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		fmt.Fprintf(sum, "%q=%q,", key, annotations[key])
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // unchangedSince returns a conflict when existing is not at version; an empty version accepts any.

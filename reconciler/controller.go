@@ -111,7 +111,7 @@ func (r *Reconciler) ensureWatch(gvk schema.GroupVersionKind) error {
 		}
 		return err
 	}
-	if err := r.watch(gvk, r.forOwned, predicate.ResourceVersionChangedPredicate{}); err != nil {
+	if err := r.watch(gvk, r.forRoute, predicate.ResourceVersionChangedPredicate{}); err != nil {
 		return err
 	}
 	r.watching[gvk] = true
@@ -134,6 +134,13 @@ func (r *Reconciler) forOwned(ctx context.Context, o client.Object) []reconcile.
 	}
 	// The label may be a shortened name.
 	return r.canaries(ctx, func(c *v1beta1.Canary) bool { return revision.LabelValue(c.Name) == label }, client.InNamespace(o.GetNamespace()))
+}
+
+// forRoute returns the Canaries that an object concerns which is a route, or which a route is made after.
+func (r *Reconciler) forRoute(ctx context.Context, o client.Object) []reconcile.Request {
+	named := func(ref *v1beta1.LocalObjectReference) bool { return ref != nil && ref.Name == o.GetName() }
+	refers := func(c *v1beta1.Canary) bool { return named(c.Spec.IngressRef) || named(c.Spec.RouteRef) }
+	return append(r.forOwned(ctx, o), r.canaries(ctx, refers, client.InNamespace(o.GetNamespace()))...)
 }
 
 // maxPlainLabel is the length from which a label's value may be a shortened name.

@@ -21,7 +21,7 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 	ns := namespace(t)
 	must(t, world.admin.Create(t.Context(), deployment(ns, "podinfo", "podinfo:1")))
 	wrong := canary(ns, "podinfo")
-	wrong.Spec.Provider = "kuma"
+	wrong.Spec.Provider = "knative"
 	wrong.Spec.Analysis.Metrics = []v1beta1.CanaryMetric{{Name: "mine"}}
 	err := world.admin.Create(t.Context(), wrong)
 	if !apierrors.IsInvalid(err) {
@@ -29,7 +29,7 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"canaries.sluice.dev", "2 problems\n",
-		"\nspec.provider: \"kuma\" is not available in this version; use one of ",
+		"\nspec.provider: \"knative\" is not available in this version; use one of ",
 		"\nspec.analysis.metrics[0].name: \"mine\" is not built in; use ",
 	} {
 		if !strings.Contains(err.Error(), want) {

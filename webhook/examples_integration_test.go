@@ -23,7 +23,7 @@ import (
 const (
 	accepted = ""
 	// laterProvider and laterMetrics are what a later version brings; fragment is what the text around an example has its readers fill in.
-	laterProvider = "is not available in this version; use one of contour, gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik"
+	laterProvider = "is not available in this version; use one of "
 	laterMetrics  = "is not available in this version; use one of prometheus"
 	fragment      = "Required value"
 )
@@ -60,8 +60,8 @@ var judged = map[string]string{
 	"tutorials/linkerd-progressive-delivery.md#1":    accepted,
 	"tutorials/linkerd-progressive-delivery.md#2":    accepted,
 	"tutorials/linkerd-progressive-delivery.md#3":    accepted,
-	"tutorials/linkerd-progressive-delivery.md#4":    laterProvider,
-	"tutorials/nginx-progressive-delivery.md#1":      laterProvider,
+	"tutorials/linkerd-progressive-delivery.md#4":    accepted,
+	"tutorials/nginx-progressive-delivery.md#1":      accepted,
 	"tutorials/nginx-progressive-delivery.md#2":      accepted,
 	"tutorials/prometheus-operator.md#1":             accepted,
 	"tutorials/prometheus-operator.md#2":             accepted,

@@ -38,7 +38,11 @@ func (r *review) analysisMatches() {
 	headers := 0
 	for i, m := range a.Match {
 		path := fmt.Sprintf("%s[%d]", fieldAnalysisMatch, i)
-		headers += len(m.Headers)
+		if cookie, named := cookieIn(m); can.Cookie && named {
+			r.cookie(path, cookie, len(m.Headers))
+		} else {
+			headers += len(m.Headers)
+		}
 		r.stringMatches(path+".headers", m.Headers, can.Headers, true)
 		r.stringMatches(path+".queryParams", m.QueryParams, can.QueryParams, true)
 		if len(m.SourceLabels) > 0 && !can.SourceLabels {
@@ -49,9 +53,25 @@ func (r *review) analysisMatches() {
 		}
 	}
 	r.matchCount(headers)
-	if a.Iterations == 0 {
+	switch {
+	case a.Iterations != 0:
+	case can.Together:
+		r.deny(fieldAnalysisMatch, nil, "without iterations asks to share out matching requests by weight, which provider %s cannot express; "+
+			"set iterations for A/B testing, or remove match", r.can.Name)
+	default:
 		r.warn(fieldAnalysisMatch, nil, "without iterations limits the weighted steps to matching requests; "+
 			"set iterations for A/B testing")
+	}
+}
+
+// cookie denies what a provider that knows cookies by name cannot express of one: another way to compare it, and conditions beside it that must hold, too.
+func (r *review) cookie(path string, m v1beta1.StringMatch, headers int) {
+	if m.Exact == "" {
+		r.deny(path+".headers.cookie", nil, "must name a cookie with provider %s, which compares its value with always; set exact to its name", r.can.Name)
+	}
+	if headers > 1 {
+		r.deny(path+".headers", nil, "has %d headers beside a cookie; with provider %s each goes into an entry of its own, of which one is enough",
+			headers-1, r.can.Name)
 	}
 }
 
@@ -61,12 +81,36 @@ func (r *review) matchCount(headers int) {
 	if can.MaxHeaders > 0 && headers > can.MaxHeaders {
 		r.deny(fieldAnalysisMatch, nil, "has %d headers; provider %s can express %d", headers, r.can.Name, can.MaxHeaders)
 	}
+	if cookies := cookieEntries(a.Match); can.Cookie && cookies > 1 {
+		r.deny(fieldAnalysisMatch, nil, "has %d cookies; provider %s can express 1", cookies, r.can.Name)
+	}
 	if can.MaxEntries > 0 && len(a.Match) > can.MaxEntries {
 		r.deny(fieldAnalysisMatch, nil, "has %d entries; provider %s can express %d, with any number of headers", len(a.Match), r.can.Name, can.MaxEntries)
 	}
 	if n := len(a.Match) * max(1, len(r.canary.Spec.Service.Match)); can.MaxCombined > 0 && n > can.MaxCombined {
 		r.deny(fieldAnalysisMatch, nil, "comes to %d combinations with service.match; provider %s can express %d", n, r.can.Name, can.MaxCombined)
 	}
+}
+
+// cookieIn returns the condition of an entry on the header cookie.
+func cookieIn(m v1beta1.AnalysisMatch) (v1beta1.StringMatch, bool) {
+	for name, condition := range m.Headers {
+		if strings.EqualFold(name, "cookie") {
+			return condition, true
+		}
+	}
+	return v1beta1.StringMatch{}, false
+}
+
+// cookieEntries counts the entries about a cookie.
+func cookieEntries(entries []v1beta1.AnalysisMatch) int {
+	n := 0
+	for _, m := range entries {
+		if _, named := cookieIn(m); named {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *review) serviceMatches() {

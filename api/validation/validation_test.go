@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-dev/sluice/api/internal/contradiction"
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/mesh/capability"
 )
 
 // canary is a good Canary after a merge patch in YAML.
@@ -113,12 +114,26 @@ type ruleCase struct {
 	want        []string
 }
 
+// implemented lists the providers that can be used.
+var implemented = strings.Join(capability.ImplementedNames(), ", ")
+
 func denialCases() []ruleCase {
 	return []ruleCase{
 		{"good", `{}`, nil},
 		{"conditions on connections", `{spec: {provider: istio, service: {appProtocol: TCP}, analysis: {stepWeight: null, stepWeights: null, iterations: 5, match: [{headers: {x: {exact: a}}}]}}}`, []string{
 			`spec.analysis.iterations: 5 asks for A/B testing, which provider istio cannot express; use stepWeight, or iterations without match`,
 			`spec.analysis.match: cannot be expressed by provider istio; remove it`,
+		}},
+		{"nginx without an Ingress", `{spec: {provider: nginx}}`, []string{`spec.ingressRef: is required by provider nginx`}},
+		{"a header or a cookie on nginx", `{spec: {provider: nginx, ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: public}, analysis: {stepWeight: null, stepWeights: null, iterations: 5, match: [{headers: {x: {regex: a}}}, {headers: {Cookie: {exact: a}}}]}}}`, nil},
+		{"shares of those who match on nginx", `{spec: {provider: nginx, ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: public}, analysis: {match: [{headers: {x: {exact: a}}}]}}}`, []string{
+			`spec.analysis.match: without iterations asks to share out matching requests by weight, which provider nginx cannot express; set iterations for A/B testing, or remove match`,
+		}},
+		{"more than nginx has room for", `{spec: {provider: nginx, ingressRef: {apiVersion: networking.k8s.io/v1, kind: Ingress, name: public}, analysis: {stepWeight: null, stepWeights: null, iterations: 5, match: [{headers: {x: {exact: a}, y: {exact: a}}}, {headers: {cookie: {exact: a}, z: {exact: a}}}, {headers: {cookie: {regex: a}}}]}}}`, []string{
+			`spec.analysis.match[1].headers: has 1 headers beside a cookie; with provider nginx each goes into an entry of its own, of which one is enough`,
+			`spec.analysis.match[2].headers.cookie: must name a cookie with provider nginx, which compares its value with always; set exact to its name`,
+			`spec.analysis.match: has 2 headers; provider nginx can express 1`,
+			`spec.analysis.match: has 2 cookies; provider nginx can express 1`,
 		}},
 		{"unknown provider, a typo", `{spec: {provider: istioo}}`, []string{
 			`spec.provider: "istioo" is not a known provider; did you mean istio; use one of apisix, appmesh, appmesh:v1beta2, ` +
@@ -278,8 +293,8 @@ func TestDefaultProvider(t *testing.T) {
 	o := options()
 	for provider, want := range map[string]string{
 		"gatewayapi:v1": "",
-		"":              `spec.provider: is empty and the controller has no -mesh-provider; set one of contour, gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
-		"kuma":          `spec.provider: "kuma" is not available in this version; use one of contour, gatewayapi:v1, gatewayapi:v1beta1, istio, kubernetes, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, traefik`,
+		"":              `spec.provider: is empty and the controller has no -mesh-provider; set one of ` + implemented,
+		"knative":       `spec.provider: "knative" is not available in this version; use one of ` + implemented,
 	} {
 		o.DefaultProvider = provider
 		denials, _ := ValidateCanary(c, o)

@@ -60,6 +60,10 @@ type Match struct {
 	Other bool
 	// MaxHeaders bounds the number of headers over all entries; 0 is unbounded.
 	MaxHeaders int
+	// Cookie tells that one entry of its own may name a cookie: the header cookie with the cookie's name as exact value. It counts in no bound.
+	Cookie bool
+	// Together tells that those who meet the conditions go to one side all together; they cannot be shared out by weight.
+	Together bool
 	// MaxCombined bounds the number of entries times those of spec.service.match; 0 is unbounded.
 	MaxCombined int
 	// MaxEntries bounds the number of entries that have effect; 0 is unbounded.

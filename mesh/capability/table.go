@@ -100,11 +100,11 @@ func conditional() []Provider {
 			AnalysisMatch: Match{Headers: Exact | Regex}, Drain: drainProxy,
 		},
 		{
-			// One header or cookie per Ingress: the annotations have no place for a second.
+			// One header and one cookie per Ingress, either of which is enough: the annotations have no place for a second.
 			Name:   "nginx",
 			Writes: kinds("networking.k8s.io", "v1", "Ingress"),
-			Splits: true, Strategies: ab,
-			AnalysisMatch: Match{Headers: Exact | Regex, MaxHeaders: 1},
+			Splits: true, Strategies: ab, Available: ab,
+			AnalysisMatch: Match{Headers: Exact | Regex, MaxHeaders: 1, Cookie: true, Together: true},
 			Needs:         []Need{NeedIngressRef}, Drain: drainProxy,
 		},
 	}

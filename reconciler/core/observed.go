@@ -186,6 +186,8 @@ type Traffic struct {
 	// Matches tells that a route can be limited to requests that meet spec.analysis.match, Mirrors that requests can be copied to the canary, and
 	// Cookies that users can be kept on a side by cookie.
 	Matches, Mirrors, Cookies bool
+	// MatchesTogether tells that all who meet spec.analysis.match are on the same side: a route cannot share them out.
+	MatchesTogether bool
 	// Drain is how long requests may still arrive by the previous weights after a route was accepted.
 	Drain time.Duration
 }

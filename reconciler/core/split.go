@@ -72,6 +72,10 @@ func (d *decision) put(weight int32, matched bool, mirror int32) {
 		// The condition was taken out of the Canary. Without it everybody would be meant.
 		weight, mirror = 0, 0
 	}
+	if matched && weight > 0 && d.in.Traffic.MatchesTogether {
+		// They stay until the primary can take all of them.
+		weight = 100
+	}
 	if weight == 0 {
 		d.revokeCookies()
 	}

@@ -291,3 +291,19 @@ func TestNobodyIsKeptByCookieOnTheWayBack(t *testing.T) {
 	w.promotes(t, "v3")
 	w.closed(t)
 }
+
+// Where a route cannot share out those who match, they stay together until the primary can take all of them.
+func TestThoseWhoMatchStayTogether(t *testing.T) {
+	for _, tt := range []struct{ ready, want int32 }{{0, 100}, {1, 100}, {2, 0}} {
+		c := &v1beta1.Canary{Spec: abTesting()}
+		c.Status.CanaryWeight, c.Status.CanaryMatched = 100, true
+		d := newDecision(Observed{
+			Canary: c, Traffic: Traffic{Weighted: true, Matches: true, MatchesTogether: true},
+			Primary: Workload{Exists: true, Replicas: 2}, Services: Services{PrimaryReady: tt.ready},
+		})
+		d.takeBack()
+		if got := d.plan.Route.Split; int32(got.Canary) != tt.want || d.st.CanaryWeight != tt.want || got.Matched != (tt.want > 0) {
+			t.Errorf("with %d of 2 pods ready: %+v", tt.ready, got)
+		}
+	}
+}
