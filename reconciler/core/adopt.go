@@ -23,6 +23,11 @@ func (d *decision) adopt() bool {
 		d.wait("Releasing", "the target is let go to revision %s, the first that is known of it", good.Digest)
 		return true
 	}
+	if d.home() && d.targetIs(good) && !d.runsOnly(good) {
+		d.wait("TargetNotReady", "waiting for the target, which serves, to run revision %s only: %s", good.Digest, readiness(d.in.Target, d.in.Services.ApexOther))
+		d.stall(good)
+		return true
+	}
 	if d.home() && !d.homeSettled() {
 		d.reportRoute()
 		d.stall(good)
@@ -46,10 +51,17 @@ func (d *decision) targetIs(r *Revision) bool {
 	return d.in.Live != nil && d.in.Live.Digest == r.Digest
 }
 
+// runsOnly tells whether all pods of a target that is of a revision are of it. While it is being rolled out nobody knows whether it will serve, and those
+// from before do.
+func (d *decision) runsOnly(r *Revision) bool {
+	t := d.in.Target
+	return d.targetIs(r) && t.Current && t.Total <= t.Updated
+}
+
 // serveAsFound finds out which side users are on, and plans that they stay there.
 func (d *decision) serveAsFound(good *Revision) {
 	d.st.TargetServes = !d.in.Primary.Exists || d.in.Services.Apex != SidePrimary
-	if d.in.LivePodHash != "" && d.targetIs(good) {
+	if d.in.LivePodHash != "" && d.runsOnly(good) {
 		d.st.ServingHash = d.in.LivePodHash
 	}
 	if !d.home() {

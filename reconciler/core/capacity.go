@@ -41,11 +41,11 @@ func (d *decision) raiseToReturn() {
 }
 
 // primaryWanted is how many pods the primary is to have before it takes users back. On the way back from a canary that must not be used any more that
-// is not waited for without end: then the pods that there are must do.
+// is not waited for without end: then the pods that there are must do. Users who are sheltered by a good canary are well where they are.
 func (d *decision) primaryWanted() int32 {
 	d.raiseToReturn()
 	wanted := max(d.in.Primary.Replicas, d.floor(), 1)
-	if !d.scaled() || !d.returning() || d.in.Now.Before(d.ro().StageSince.Add(capacityPatience)) {
+	if !d.scaled() || !d.returning() || d.ro().Shelter > 0 || d.in.Now.Before(d.ro().StageSince.Add(capacityPatience)) {
 		return wanted
 	}
 	ready := max(d.in.Services.PrimaryReady, 1)
@@ -57,12 +57,15 @@ func (d *decision) primaryWanted() int32 {
 
 // users returns how many pods all users together need, by what the sides have now. Where nobody knows how many of them the canary has, because they
 // are chosen by what they send or stay by cookie, only the sum of both sides is certain to be enough.
-func (d *decision) users() int32 {
+func (d *decision) users() int32 { return d.usersBy(d.st) }
+
+// usersBy returns the same for the split that a status says is in force.
+func (d *decision) usersBy(st *v1beta1.CanaryStatus) int32 {
 	primary, target := d.in.Primary.Replicas, d.in.Target.Replicas
-	if d.st.CanaryMatched || d.st.SessionAffinityCookie != "" {
+	if st.CanaryMatched || st.SessionAffinityCookie != "" {
 		return max(primary+target, 1)
 	}
-	return load(primary, target, d.st.CanaryWeight)
+	return load(primary, target, st.CanaryWeight)
 }
 
 // canaryShort tells whether the canary has yet to be given pods before a step may give it more requests, be they users' own or copies. Its autoscaler
@@ -99,7 +102,8 @@ func (d *decision) canaryShort(to step) bool {
 // growCanary plans a target of at least need pods.
 func (d *decision) growCanary(need int32) {
 	if d.in.Target.Replicas < need {
-		d.plan.Target = &TargetIntent{Replicas: &need, Release: true}
+		release := d.plan.Target != nil && d.plan.Target.Release
+		d.plan.Target = &TargetIntent{Replicas: &need, Release: release}
 	}
 }
 

@@ -54,7 +54,7 @@ func (d *decision) holdAtHome() {
 // apexPin is the pod hash that the apex Service selects besides while the target is held with users on it, and until what came meanwhile is gone: a held
 // DaemonSet starts the newer revision on nodes that join, and wherever a pod is lost.
 func (d *decision) apexPin() string {
-	if t := d.in.Target; !t.Held && t.Total <= t.Updated {
+	if t := d.in.Target; !t.Held && t.Current && t.Total <= t.Updated {
 		return ""
 	}
 	return d.st.ServingHash
@@ -133,11 +133,32 @@ func (d *decision) detectHome() bool {
 // detectAway sends users home as soon as the target is back at the promoted revision, if that is where they are to be.
 func (d *decision) detectAway() bool {
 	live := d.in.Live.Digest
-	if live != d.in.Promoted.Digest || !d.ephemeral() {
+	if !d.ephemeral() {
+		return d.leftHome()
+	}
+	if live != d.in.Promoted.Digest {
 		return false
 	}
 	d.st.FailedRevision = ""
 	d.beginTrip(tripHome, v1beta1.StageReturning, "users return to "+d.target()+", which runs the promoted revision "+live)
+	return true
+}
+
+// leftHome empties a target that users have left for good: the lifecycle was switched while they were away. Afterwards replicas that are set there are
+// their owner's business.
+func (d *decision) leftHome() bool {
+	live := d.in.Live.Digest
+	switch {
+	case d.st.ServingHash == "":
+		return false
+	case d.in.Target.Replicas == 0:
+		d.st.ServingHash = ""
+		return false
+	case live != d.in.Promoted.Digest && live != d.st.FailedRevision:
+		// The rollout that begins has a use for its pods.
+		return false
+	}
+	d.beginTrip(tripAway, v1beta1.StageTurning, "the primary of "+d.target()+" is to serve from now on")
 	return true
 }
 

@@ -125,6 +125,10 @@ func (d *decision) stall(good *Revision) {
 		return
 	}
 	d.plan.Store, d.plan.MarkBaseline = true, live.Digest
+	if d.ephemeral() {
+		d.warn("Rebaselined", "revision %s could not be taken up in time; the target's revision %s takes its place", good.Digest, live.Digest)
+		return
+	}
 	d.warn("Rebaselined", "the primary did not become ready with revision %s; it is given the target's revision %s", good.Digest, live.Digest)
 }
 

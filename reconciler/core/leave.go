@@ -58,6 +58,8 @@ func (d *decision) beginLeaving() {
 	d.setPhase(v1beta1.PhaseTerminating)
 	d.st.Rollout = &v1beta1.RolloutStatus{
 		ID: "leave", Stage: v1beta1.StageLeaving, StageSince: d.now(), Reason: "Sluice gives the application back",
+		// Its pods of a revision that is analysed there take nobody.
+		InPrimary: d.ro() != nil && d.ro().InPrimary,
 	}
 	d.normal("Terminating", "Terminating canary %s.%s: giving %s back", d.in.Canary.Name, d.in.Canary.Namespace, d.target())
 }
@@ -77,7 +79,7 @@ func (d *decision) leftCanary() bool {
 	// Somebody may have deleted the Service by which the primary is reached.
 	d.plan.Services = &ServicesIntent{Apex: SidePrimary, Pin: d.in.Services.PinnedHash}
 	d.takeBack()
-	if d.st.CanaryWeight > 0 && !d.nothingServes() {
+	if d.st.CanaryWeight > 0 && !d.nothingServes() && !d.nothingGood() {
 		return false
 	}
 	// Where nobody can take them they stay with the target's pods, which are to serve everybody soon.
@@ -103,6 +105,11 @@ func (d *decision) targetServes() bool {
 // nothingServes tells whether the primary has been without a ready pod for so long that there is no point in waiting for the target behind it.
 func (d *decision) nothingServes() bool {
 	return d.in.Services.PrimaryReady == 0 && d.unanswered()
+}
+
+// nothingGood tells the same of a primary that a newer revision was analysed in: for so long it has not got rid of that revision's pods.
+func (d *decision) nothingGood() bool {
+	return d.ro().InPrimary && d.goodCapacity() == 0 && d.unanswered()
 }
 
 // apexReachesTarget turns the apex Service to the target and tells whether its endpoints have followed.

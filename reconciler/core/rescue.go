@@ -86,6 +86,9 @@ func rescue(d *decision) v1beta1.Stage {
 	if next, moved := d.rescueMoved(here); moved {
 		return next
 	}
+	if stage, lost := d.regain(here); lost {
+		return stage
+	}
 	ro := d.ro()
 	if d.in.Primary.Revision != ro.Revision {
 		if d.put(allUsers, false, 0); d.st.CanaryWeight < allUsers || !d.drained() {

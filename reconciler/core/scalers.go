@@ -71,13 +71,16 @@ func (d *decision) floor() int32 {
 // moment when the first user leaves for the canary until they are all back it is what the primary had then, so that the way back is always open;
 // raiseToReturn adds to that. A primary that rests at zero is woken for a rollout.
 func (d *decision) raiseFloor() {
-	s := d.st.Scaler
+	s, before := d.st.Scaler, &d.in.Canary.Status
 	switch {
 	case d.initialising() && !d.ephemeral() || d.turning():
 		s.Floor, s.FloorUntil = max(s.Floor, d.in.Target.Replicas, 1), nil
 	case d.quiet():
 		d.lowerFloor()
-	case d.in.Canary.Status.CanaryWeight == 0 && d.st.CanaryWeight > 0:
+	case d.fence && before.CanaryWeight > d.st.CanaryWeight:
+		// Admission has taken them there already.
+		s.Floor, s.FloorUntil = max(s.Floor, d.usersBy(before)), nil
+	case before.CanaryWeight == 0 && d.st.CanaryWeight > 0:
 		s.Floor, s.FloorUntil = max(d.in.Primary.Replicas, 1), nil
 	case d.st.CanaryWeight == 0 && !d.homeward():
 		d.lowerFloor()

@@ -165,9 +165,10 @@ func scaleUp(d *decision) v1beta1.Stage {
 	return v1beta1.StagePreparing
 }
 
-// startTarget plans a target that runs: with as many pods as the change asked for, else as many as the analysis begins with.
+// startTarget plans a target that runs: with as many pods as the change asked for, else as many as the analysis begins with. While nobody can tell what
+// it is a hold stays: it may be on a newer change.
 func (d *decision) startTarget() {
-	d.plan.Target = &TargetIntent{Release: true}
+	d.plan.Target = &TargetIntent{Release: d.in.Live != nil}
 	if d.in.Target.Replicas > 0 {
 		return
 	}

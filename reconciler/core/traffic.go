@@ -70,7 +70,7 @@ func (d *decision) returnWeight() int32 {
 			return 0
 		case d.rescuing():
 			return d.st.CanaryWeight
-		case ro.InPrimary && ro.Stage == v1beta1.StageRollingBack:
+		case ro.InPrimary && (ro.Stage == v1beta1.StageRollingBack || ro.Stage == v1beta1.StageLeaving):
 			capacity = d.goodCapacity()
 		}
 	}

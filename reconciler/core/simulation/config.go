@@ -136,6 +136,8 @@ func (w *World) fenceRoute() {
 	}
 	w.say("admission: fences the route")
 	if !next.same(r.split) {
+		// Nobody could give the primary pods for them before.
+		w.loadAt = max(w.loadAt, w.now-scalerPatience+reaction)
 		r.split, r.accepted = next, false
 		r.generation++
 		w.direct(next)

@@ -60,7 +60,7 @@ func (w *World) carryTracking(_ *core.Observed, p *core.Plan) {
 
 // turnedHome holds that users are taken to what was analysed, and that its pods are enough for them.
 func (w *World) turnedHome() {
-	if !w.strategy.ephemeral || w.canary.real.deleted || !w.snapshots.real.hasPromoted {
+	if !w.strategy.ephemeral || w.canary.real.deleted || w.initialising() {
 		return
 	}
 	w.say("apex Service: to the target")
@@ -92,7 +92,14 @@ func (w *World) found(side *workload) int8 {
 
 // turnedAway holds that the primary is as large as what users leave.
 func (w *World) turnedAway() {
-	if !w.strategy.ephemeral || w.canary.real.deleted || w.hurtLately() || w.blinded {
+	if !w.strategy.ephemeral {
+		return
+	}
+	if w.strategy.scaled && w.target.real.replicas < w.users {
+		// They bring no more pods along than autoscalers had given them.
+		w.loadAt = w.now
+	}
+	if w.canary.real.deleted || w.hurtLately() || w.blinded {
 		return
 	}
 	w.say("apex Service: to the primary")
@@ -124,10 +131,14 @@ func (w *World) strangerAtHome() *pod {
 	if w.status().Phase == v1beta1.PhaseTerminating && w.hurtLately() {
 		return nil
 	}
+	if w.target.real.held && w.target.daemonSet && !w.target.fresh() {
+		// It was changed and has lost pods at once, and the controller cannot have seen the change.
+		return nil
+	}
 	pin := w.services.real.apexPin
 	for i := range w.target.pods {
 		p := &w.target.pods[i]
-		if serves := p.readyAt <= w.now && (pin == unpinned || p.spec.template == pin); serves && !w.trustedTemplate(p.spec.template) {
+		if serves := p.readyAt <= w.now && (pin == unpinned || p.spec.template == pin); serves && !w.trustedTemplate(p.spec.template) && w.strays&(1<<p.spec.template) == 0 {
 			return p
 		}
 	}
@@ -229,6 +240,9 @@ func (w *World) topUp(wl *workload, want int) {
 	for len(wl.pods) < want {
 		wl.made |= 1 << wl.real.spec.template
 		wl.pods = append(wl.pods, w.newPod(wl))
+		if w.status().ServingHash == "" {
+			w.strays |= 1 << wl.real.spec.template
+		}
 	}
 	wl.running = running
 }

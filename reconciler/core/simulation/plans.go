@@ -92,7 +92,10 @@ func (w *World) judgePrimaryShare(in *core.Observed, r *core.RouteIntent) {
 // mayOverload tells of what goes before the capacity of the primary: nobody else serves, or a newer revision waits and nobody else has served well for
 // long, or the shares before were of other users.
 func (w *World) mayOverload(in *core.Observed, p *core.Plan) bool {
-	gaveUp := slices.ContainsFunc(p.Events, func(e core.Event) bool { return e.Reason == "PrimaryUnhealthy" })
+	sheltered := p.Status.Rollout != nil && p.Status.Rollout.Shelter > 0
+	gaveUp := slices.ContainsFunc(p.Events, func(e core.Event) bool {
+		return e.Reason == "PrimaryUnhealthy" || e.Reason == "CapacityShort" && !sheltered
+	})
 	return !in.Target.Exists || in.Services.CanaryReady == 0 || gaveUp ||
 		in.Route.Matched && !p.Route.Matched && (p.Route.Canary > 0 || len(in.Canary.Spec.Analysis.Match) == 0)
 }

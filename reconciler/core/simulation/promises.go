@@ -36,6 +36,8 @@ type books struct {
 	operators
 	// trusted are the revisions that may serve as primary, as bits.
 	trusted uint32
+	// strays are the templates, as bits, that a held DaemonSet has started pods of before anybody knew by what to tell those that are to serve.
+	strays uint16
 	// changes counts users' changes of the live revision, seenLive are the revisions that it has been, as bits.
 	changes  int
 	seenLive uint32

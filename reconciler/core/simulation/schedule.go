@@ -62,8 +62,8 @@ func NewSchedule(s *Strategy, seed uint64) Schedule {
 		s.setTime(&a, roll)
 		out.Actions = append(out.Actions, a)
 	}
-	if !s.ephemeral && !s.scaled && roll(4) == 0 {
-		out.Actions = withOperators(out.Actions, roll)
+	if roll(4) == 0 {
+		out.Actions = s.withOperators(out.Actions, roll)
 	}
 	return out
 }
@@ -95,15 +95,16 @@ func (s *Strategy) setTime(a *Action, roll func(int) int) {
 	}
 }
 
-// withOperators adds what operators do to a schedule, between what happens otherwise. Workloads with autoscalers or an ephemeral primary have none yet.
-func withOperators(actions []Action, roll func(int) int) []Action {
+// withOperators adds what operators do to a schedule, between what happens otherwise.
+func (s *Strategy) withOperators(actions []Action, roll func(int) int) []Action {
+	waited := s.stagesWaited()
 	for range 1 + roll(3) {
 		a := Action{Do: doing("an operator's verb"), A: roll(1000), B: roll(1000), Wait: time.Duration(roll(80)) * 100 * time.Millisecond}
 		switch roll(4) {
 		case 0:
 			a.Do = doing("an operator restores a revision")
 		case 1:
-			a.On = stagesWaited[roll(len(stagesWaited))]
+			a.On = waited[roll(len(waited))]
 		case 2:
 			a.Mid = 1 + roll(6)
 		}

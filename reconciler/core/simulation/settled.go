@@ -18,9 +18,17 @@ func (w *World) settle() {
 		w.encore(w.dice.roll(diceSetting, 3) == 0)
 		return
 	}
+	if w.strategy.scaled {
+		// They may have yet to see what the load is.
+		w.Run(w.now+2*scalerRound, nil)
+	}
 	before := w.decisions
 	if w.Run(w.now+rest, nil); len(w.violations) > 0 {
 		return
+	}
+	if w.strategy.scaled {
+		// They may act at this very moment.
+		w.Run(w.now+scalerRound/3, func() bool { return w.unsettled() == "" })
 	}
 	switch why := w.unsettled(); {
 	case why != "":
@@ -140,6 +148,9 @@ func (w *World) unsettled() string {
 
 // stuckBeforeFirst tells of an application that never was healthy since Sluice came: users are where they were, and it is said what is awaited.
 func (w *World) stuckBeforeFirst() bool {
+	if w.strategy.ephemeral && w.services.real.side == sideTarget {
+		return w.initialising() && w.live().template == brokenTemplate && !w.target.real.held && w.reported().Reason == "TargetNotReady"
+	}
 	broken := w.live().template == brokenTemplate && w.primary.real.spec.template == brokenTemplate
 	untouched := w.services.real.side == sideTarget && !w.target.real.held
 	return w.status().Phase == v1beta1.PhaseInitializing && broken && untouched && w.reported().Reason == "PrimaryNotReady"

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -15,7 +16,9 @@ type operators struct {
 	// verbs counts them, admitted are the texts of those that admission has let through, by ID, and done is the last that was acted on.
 	verbs    int
 	admitted map[string]string
-	done     string
+	// verbAt is when the last one was set: no two are at one moment.
+	verbAt moment
+	done   string
 	// skip tells that an operator has had an analysis skipped at some time, restore which revision is to be restored.
 	skip    bool
 	restore string
@@ -54,10 +57,11 @@ func (w *World) setVerb(text string) {
 	}
 	w.say("operator: %s", text)
 	w.verbs++
+	w.verbAt = max(w.now, w.verbAt+time.Millisecond)
 	c.verb = &core.VerbRequest{Text: text, Problem: "admission was away"}
 	if w.webhook() {
 		id := fmt.Sprint(w.verbs)
-		c.verb = &core.VerbRequest{Text: text, ID: id, By: "jane", At: at(w.now)}
+		c.verb = &core.VerbRequest{Text: text, ID: id, By: "jane", At: at(w.verbAt)}
 		if w.admitted == nil {
 			w.admitted = map[string]string{}
 		}

@@ -97,6 +97,10 @@ func newWorld(s *Strategy, spec *v1beta1.CanarySpec) *World {
 	w.acceptAt, w.followAt, w.endpointsAt = never, never, never
 	w.controller, w.autoscaler = newController(), newAutoscaler(s)
 	w.books = newBooks()
+	if s.ephemeral {
+		// What serves when Sluice comes goes on to do so.
+		w.trusted = revision{}.bit()
+	}
 	w.awake = true
 	return w
 }

@@ -40,8 +40,8 @@ func atHome() []mutant {
 		},
 		{
 			promise: "P5", name: "ephemeral: never bring users home", file: "home.go",
-			text:    "	if live != d.in.Promoted.Digest || !d.ephemeral() {",
-			instead: "	if live != \"\" {",
+			text:    "	if live != d.in.Promoted.Digest {\n		return false\n	}\n	d.st.FailedRevision = \"\"\n",
+			instead: "	if live != \"\" {\n		return false\n	}\n",
 		},
 		{
 			promise: "P7", name: "ephemeral: scale the target to zero with users on it", file: "rollback.go",
