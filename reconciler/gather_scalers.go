@@ -70,6 +70,7 @@ func (w *world) judgeScalers(ref *v1beta1.AutoscalerReference) error {
 	}
 	w.observed.Scaler.Exists = true
 	w.observed.Scaler.Target = core.Limits(s.kind.Limits(s.target))
+	w.observed.Scaler.Blind = s.primary != nil && scaler.Blind(s.primary)
 	w.observed.Scaler.Primary = core.Limits(scaler.PrimaryLimits(s.kind, s.target, ref))
 	return nil
 }

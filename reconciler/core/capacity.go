@@ -59,9 +59,13 @@ func (d *decision) primaryWanted() int32 {
 // are chosen by what they send or stay by cookie, only the sum of both sides is certain to be enough.
 func (d *decision) users() int32 { return d.usersBy(d.st) }
 
-// usersBy returns the same for the split that a status says is in force.
+// usersBy returns the same for the split that a status says is in force. Where autoscalers do not know the load, what the primary had for all of them, or
+// has, is all that is known: counting the canary's pods too would have it grow with each rollout.
 func (d *decision) usersBy(st *v1beta1.CanaryStatus) int32 {
 	primary, target := d.in.Primary.Replicas, d.in.Target.Replicas
+	if s := d.st.Scaler; d.in.Scaler.Blind && s != nil {
+		return max(primary, s.Floor, 1)
+	}
 	if st.CanaryMatched || st.SessionAffinityCookie != "" {
 		return max(primary+target, 1)
 	}

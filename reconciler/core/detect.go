@@ -143,11 +143,17 @@ func (d *decision) begin(live *Revision) {
 
 // skipOf is who has the analysis of a rollout that begins skipped; empty when nobody does. Objects of one apply that overtake each other are one change.
 func (d *decision) skipOf(overtaken *v1beta1.RolloutStatus) string {
-	by := d.st.SkipNextBy
-	d.st.SkipNextBy = ""
+	by := d.takeSkip()
 	if by == "" && overtaken != nil && overtaken.Stage == v1beta1.StageSettling && overtaken.PromotedBy == "" {
 		by = overtaken.SkippedBy
 	}
+	return by
+}
+
+// takeSkip is who has asked for the next rollout to be promoted without an analysis, which holds once; empty when nobody has.
+func (d *decision) takeSkip() string {
+	by := d.st.SkipNextBy
+	d.st.SkipNextBy = ""
 	return by
 }
 

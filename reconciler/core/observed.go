@@ -126,6 +126,8 @@ type Scaler struct {
 	Exists bool
 	// Target are its limits; Primary those of the primary's copy as the user wants them, which a floor may lift.
 	Target, Primary Limits
+	// Blind tells that the primary's copy does not know the load, so that sizes say nothing of it.
+	Blind bool
 	// Leftover tells that there still is something of the autoscaler that status names, although the Canary no longer names it.
 	Leftover bool
 	// Problem is why the autoscaler cannot be followed; nil when all is well.

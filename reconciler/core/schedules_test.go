@@ -183,3 +183,16 @@ func TestSwitchedWhileAway(t *testing.T) {
 		t.Error("it is remembered that the target has served, although nobody is there any more")
 	}
 }
+
+// A primary whose autoscaler does not know the load does not grow with each rollout.
+func TestBlindAutoscalerRaisesNoFloor(t *testing.T) {
+	for blind, want := range map[bool]int32{true: 2, false: 4} {
+		p := decided(v1beta1.StageRollingBack, func(in *Observed, st *v1beta1.CanaryStatus) {
+			scaledTo(in, st, 2, 2, 2)
+			in.Scaler.Blind, st.CanaryWeight, in.Route.Split = blind, 50, Split{Primary: 50, Canary: 50}
+		})
+		if p.Scalers == nil || p.Scalers.Floor != want {
+			t.Errorf("blind %v: autoscalers %+v, want the floor %d", blind, p.Scalers, want)
+		}
+	}
+}

@@ -30,9 +30,7 @@ func promoteNow(d *decision, _ v1beta1.Verb, req *VerbRequest) string {
 func abort(d *decision, _ v1beta1.Verb, req *VerbRequest) string {
 	ro := d.ro()
 	if ro == nil {
-		by := d.st.SkipNextBy
-		d.st.SkipNextBy = ""
-		return fmt.Sprintf("the next rollout is analysed after all, although %s had asked for skip-analysis", by)
+		return fmt.Sprintf("the next rollout is analysed after all, although %s had asked for skip-analysis", d.takeSkip())
 	}
 	d.callOff(req.By)
 	return fmt.Sprintf("revision %s is rolled back", ro.Revision)

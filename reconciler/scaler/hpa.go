@@ -21,6 +21,22 @@ func (hpa) Limits(u *unstructured.Unstructured) Limits {
 	return Limits{Min: low, Max: max(low, or(spec, "maxReplicas", low))}
 }
 
+// Blind tells whether an autoscaler says that it cannot tell the load, for instance because nothing serves its metrics. It leaves its workload at the size
+// that it has then. Only a HorizontalPodAutoscaler says so, and not of one that is at zero.
+func Blind(u *unstructured.Unstructured) bool {
+	if u.GetKind() != HPA {
+		return false
+	}
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		condition, _ := c.(map[string]any)
+		if condition["type"] == string(autoscalingv2.ScalingActive) {
+			return condition["status"] != "True" && condition["reason"] != "ScalingDisabled"
+		}
+	}
+	return false
+}
+
 func (hpa) limit(spec map[string]any, l Limits) {
 	spec["minReplicas"], spec["maxReplicas"] = int64(l.Min), int64(l.Max)
 }

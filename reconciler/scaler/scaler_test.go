@@ -369,3 +369,20 @@ func TestKinds(t *testing.T) {
 		t.Error("one without a spec was copied")
 	}
 }
+
+// Whether the load is known is what the autoscaler says; one that says nothing yet is taken at its word later.
+func TestBlind(t *testing.T) {
+	const hpa = "kind: HorizontalPodAutoscaler\napiVersion: autoscaling/v2\n"
+	for text, want := range map[string]bool{
+		hpa: false,
+		hpa + "status: {conditions: [{type: AbleToScale, status: \"True\"}, {type: ScalingActive, status: \"True\", reason: ValidMetricFound}]}":              false,
+		hpa + "status: {conditions: [{type: ScalingActive, status: \"False\", reason: FailedGetResourceMetric}]}":                                             true,
+		hpa + "status: {conditions: [{type: ScalingActive, status: Unknown}]}":                                                                                true,
+		hpa + "status: {conditions: [{type: ScalingActive, status: \"False\", reason: ScalingDisabled}]}":                                                     false,
+		"kind: ScaledObject\napiVersion: keda.sh/v1alpha1\nstatus: {conditions: [{type: ScalingActive, status: \"False\", reason: FailedGetResourceMetric}]}": false,
+	} {
+		if got := Blind(parse(t, text)); got != want {
+			t.Errorf("blind %v, want %v:\n%s", got, want, text)
+		}
+	}
+}
