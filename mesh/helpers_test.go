@@ -37,6 +37,7 @@ metadata:
     cert-manager.io/cluster-issuer: ours
     nginx.ingress.kubernetes.io/canary-weight: "7"
     nginx.ingress.kubernetes.io/proxy-body-size: 8m
+    zalando.org/skipper-predicate: Header("x-app", "web")
 spec:
   ingressClassName: web
   tls: [{hosts: [app.example.com], secretName: app}]

@@ -63,6 +63,7 @@ func implementations() map[string]Provider {
 		"istio":              istio{},
 		"traefik":            traefik(),
 		"nginx":              nginx{},
+		"skipper":            skipper{},
 		"linkerd":            smi("v1alpha1"),
 		"osm":                smi("v1alpha2"),
 		"smi:v1alpha1":       smi("v1alpha1"),

@@ -54,7 +54,7 @@ func installProviders(ctx context.Context, config *rest.Config) error {
 // it reads back as asked for and a second write finds nothing to do.
 func TestProvidersOnAnAPIServer(t *testing.T) {
 	strict := client.WithFieldValidation(world.admin, metav1.FieldValidationStrict)
-	for _, name := range []string{"contour", "gatewayapi:v1beta1", "istio", "nginx", "traefik"} {
+	for _, name := range []string{"contour", "gatewayapi:v1beta1", "istio", "nginx", "skipper", "traefik"} {
 		for what, split := range splits() {
 			if !runs(name, split) {
 				continue

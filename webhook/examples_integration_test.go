@@ -66,7 +66,7 @@ var judged = map[string]string{
 	"tutorials/prometheus-operator.md#1":             accepted,
 	"tutorials/prometheus-operator.md#2":             accepted,
 	"tutorials/prometheus-operator.md#3":             accepted,
-	"tutorials/skipper-progressive-delivery.md#1":    laterProvider,
+	"tutorials/skipper-progressive-delivery.md#1":    accepted,
 	"tutorials/skipper-progressive-delivery.md#2":    accepted,
 	"tutorials/traefik-progressive-delivery.md#1":    accepted,
 	"tutorials/traefik-progressive-delivery.md#2":    accepted,

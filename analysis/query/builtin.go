@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,9 @@ const (
 
 // IsBuiltin tells whether a metric's name asks for a built-in query.
 func IsBuiltin(metric string) bool { return metric == SuccessRate || metric == Duration }
+
+// nonWord is what some proxies replace in the names of routes.
+var nonWord = regexp.MustCompile(`\W`)
 
 //go:embed observers
 var observerFiles embed.FS
@@ -47,6 +51,7 @@ func Builtin(provider, metric string, v Vars) (string, error) {
 	}
 	funcs := functions(v)
 	funcs["pods"] = func() (string, error) { return Pods(v.TargetKind, v.Target, v.PodTemplateHash) }
+	funcs["word"] = func(text string) string { return nonWord.ReplaceAllString(text, "_") }
 	rendered, err := render(text, funcs)
 	if err != nil {
 		return "", fmt.Errorf("metric %s for provider %s: %w", metric, provider, err)

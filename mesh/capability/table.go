@@ -65,7 +65,7 @@ func providers() []Provider {
 		weighted("kuma", kinds("kuma.io", "v1alpha1", "TrafficRoute")),
 		weighted("knative", kinds("serving.knative.dev", "v1", "Service")),
 		weighted("apisix", kinds("apisix.apache.org", "v2", "ApisixRoute"), NeedRouteRef),
-		weighted("skipper", kinds("networking.k8s.io", "v1", "Ingress"), NeedIngressRef),
+		built(weighted("skipper", kinds("networking.k8s.io", "v1", "Ingress"), NeedIngressRef)),
 	}, conditional()...)
 }
 
