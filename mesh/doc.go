@@ -6,9 +6,7 @@
 //
 // # Adding a provider
 //
-// Implement Provider in a file of its own: as weights where the object is one list of Services, as a dialect where it is a list of rules. Enter it
-// in implementations, mark in the table of package capability which strategies it can run, and
-// write down each situation in testdata with go test ./mesh -update.
+// docs/providers/adding.md is the recipe: a row in the table of package capability, one file here, and situations in testdata.
 //
 // # What never lives here
 //

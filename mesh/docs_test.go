@@ -61,7 +61,7 @@ func TestDocumentedExamples(t *testing.T) {
 // The table of what each provider can do is the capability table. It is written by go test ./mesh -update.
 func TestDocumentedCapabilities(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Traffic providers\n\nWhat `spec.provider` can be, and what this version can do with each. Everything else is denied when a Canary is applied.\n\n")
+	b.WriteString("# Traffic providers\n\nWhat `spec.provider` can be, and what this version can do with each. Everything else is denied when a Canary is applied. How to add one: [adding.md](adding.md).\n\n")
 	b.WriteString("| provider | weighted steps | A/B testing | blue/green | copies of requests | session affinity | cookie of the primary |\n|---|---|---|---|---|---|---|\n")
 	mark := map[bool]string{true: "yes", false: "–"}
 	for _, name := range capability.Names() {
