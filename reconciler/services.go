@@ -52,7 +52,12 @@ func (w *world) selectorFor(r role, apex core.Side, pin string) map[string]strin
 	case (r == roleCanary || r == roleApex && apex == core.SideTarget) && pin != "":
 		target[w.kind.hashLabel()] = pin
 		return target
-	case r == roleCanary, r == roleApex && apex == core.SideTarget:
+	case r == roleApex && apex == core.SideTarget:
+		if own := w.ownSelector(); own != nil {
+			return own
+		}
+		return target
+	case r == roleCanary:
 		return target
 	}
 	return nil
@@ -78,7 +83,7 @@ func (w *world) serviceFor(r role, existing *corev1.Service, selector map[string
 		out.Spec.Selector = selector
 		setOrDrop(out.Labels, labelPinned, selector[w.kind.hashLabel()])
 	}
-	if selector != nil || existing == nil {
+	if (selector != nil || existing == nil) && !w.keepsPorts(r, out) {
 		out.Spec.Ports = carryOver(w.ports(), out.Spec.Ports)
 	}
 	return out
@@ -138,7 +143,8 @@ func keep(to, from map[string]string, keys []string) {
 	}
 }
 
-// borrow marks a Service that somebody else made. Its selector is noted before it is changed for the first time, so that it can be given back.
+// borrow marks a Service that somebody else made. Its selector is noted before it is changed, so that it can be given back. While it has its own
+// selector its owner may change that.
 func (w *world) borrow(s *corev1.Service, selector map[string]string) {
 	if s.Labels == nil {
 		s.Labels = map[string]string{}
@@ -147,11 +153,15 @@ func (w *world) borrow(s *corev1.Service, selector map[string]string) {
 		s.Annotations = map[string]string{}
 	}
 	s.Labels[v1beta1.LabelCanary] = revision.LabelValue(w.canary.Name)
-	maps.Copy(s.Annotations, fluxOptOut())
-	if _, noted := s.Annotations[annotationSelector]; !noted && selector != nil && len(s.Spec.Selector) > 0 {
+	if selector != nil && len(s.Spec.Selector) > 0 && (originalSelector(s) == nil || w.hasOwn(s)) {
 		// A map of strings always marshals.
 		raw, _ := json.Marshal(s.Spec.Selector)
 		s.Annotations[annotationSelector] = string(raw)
+	}
+	if selector != nil && maps.Equal(selector, w.ownSelector()) {
+		optIn(s)
+	} else {
+		maps.Copy(s.Annotations, fluxOptOut())
 	}
 	// A Canary restored from a backup has a new identity; an owner that no longer exists would have the Service collected.
 	for i, o := range s.OwnerReferences {
@@ -240,22 +250,4 @@ func carryOver(want, have []corev1.ServicePort) []corev1.ServicePort {
 		}
 	}
 	return want
-}
-
-// release returns a Service as it goes on without Sluice.
-func release(s *corev1.Service, c *v1beta1.Canary) *corev1.Service {
-	out := s.DeepCopy()
-	original := map[string]string{}
-	if raw, ok := out.Annotations[annotationSelector]; ok && json.Unmarshal([]byte(raw), &original) == nil && len(original) > 0 {
-		out.Spec.Selector = original
-	}
-	delete(out.Annotations, annotationSelector)
-	delete(out.Labels, v1beta1.LabelCanary)
-	for k, v := range fluxOptOut() {
-		if out.Annotations[k] == v {
-			delete(out.Annotations, k)
-		}
-	}
-	out.OwnerReferences = slices.DeleteFunc(out.OwnerReferences, func(o metav1.OwnerReference) bool { return isCanary(o) && o.Name == c.Name })
-	return out
 }
