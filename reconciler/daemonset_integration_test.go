@@ -33,6 +33,12 @@ func agentImage(d *appsv1.DaemonSet) string {
 // agent creates a DaemonSet on the nodes with a disk, and its Canary.
 func (s *stage) agent(edits ...func(*appsv1.DaemonSet)) {
 	s.Helper()
+	s.agentOf(nil, edits...)
+}
+
+// agentOf is the same with a Canary that says how its primary lives.
+func (s *stage) agentOf(primary *v1beta1.PrimarySpec, edits ...func(*appsv1.DaemonSet)) {
+	s.Helper()
 	l := map[string]string{"app": "web"}
 	d := &appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"},
@@ -60,6 +66,7 @@ func (s *stage) agent(edits ...func(*appsv1.DaemonSet)) {
 		Spec: v1beta1.CanarySpec{
 			TargetRef: v1beta1.LocalObjectReference{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "web"},
 			Service:   v1beta1.CanaryService{Port: 80, TargetPort: intstr.FromInt32(8080)},
+			Primary:   primary,
 			Analysis: v1beta1.CanaryAnalysis{
 				Interval: "1s", Threshold: 2, StepWeight: 50,
 				Webhooks: []v1beta1.CanaryWebhook{{Name: "load", URL: "http://load.test/"}},
