@@ -30,6 +30,8 @@ type factFinder struct {
 	mapper meta.RESTMapper
 	// selectorLabels are the keys among which a target's selector label is sought; the default ones when empty.
 	selectorLabels []string
+	// ignoreConfigs tells that configs are not tracked.
+	ignoreConfigs bool
 }
 
 // find returns the facts. An error comes with the facts that could be found.
@@ -37,9 +39,10 @@ func (f factFinder) find(ctx context.Context, c *v1beta1.Canary) (validation.Fac
 	peers, err := f.peers(ctx, c)
 	missing, templates := f.look(ctx, validation.References(c))
 	target := f.target(ctx, c)
+	changeable, oneNode := f.ephemeralLimits(ctx, c, target)
 	return validation.Facts{
 		Peers: peers, Missing: missing, Templates: templates, Target: describe(target), OnlyTarget: f.onlyTarget(ctx, c.Namespace, target),
-		NoMirror: f.noMirror(ctx, c),
+		NoMirror: f.noMirror(ctx, c), ChangeableConfigs: changeable, OneNodeVolumes: oneNode,
 	}, err
 }
 

@@ -105,7 +105,7 @@ func register(server webhook.Server, o Options, m *metrics, c clients) {
 
 func handlers(o Options, m *metrics, c clients) map[string]handler {
 	store := snapshots{cache: c.cache, live: c.live, write: c.write, now: o.Now, ignoreConfigs: o.IgnoreConfigs}
-	facts := factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper(), selectorLabels: o.SelectorLabels}
+	facts := factFinder{cache: c.cache, live: c.live, mapper: c.write.RESTMapper(), selectorLabels: o.SelectorLabels, ignoreConfigs: o.IgnoreConfigs}
 	find := canaries{cache: c.cache, live: c.live}
 	fence := fences{fencer: o.Fencer, metrics: m, now: o.Now}
 	foresee := previews{snapshots: store, traffic: o.Traffic, now: o.Now}

@@ -7,8 +7,6 @@ import "github.com/sluice-dev/sluice/api/v1beta1"
 type Features struct {
 	// TargetKinds that can be rolled out.
 	TargetKinds []string
-	// EphemeralPrimary tells whether spec.primary.lifecycle: Ephemeral works.
-	EphemeralPrimary bool
 	// MetricProviders are the types of metric providers that can be asked.
 	MetricProviders []string
 	// Alerts tells whether alerts are sent.

@@ -98,7 +98,7 @@ func sameKind(a, b v1beta1.LocalObjectReference) bool {
 	return ga.GroupKind() == gb.GroupKind()
 }
 
-// lifecycle denies an ephemeral primary where the build lacks it.
+// lifecycle denies an ephemeral primary where there are no pods.
 func (r *review) lifecycle() {
 	const field = "spec.primary.lifecycle"
 	p := r.canary.Spec.Primary
@@ -113,15 +113,36 @@ func (r *review) lifecycle() {
 	case v1beta1.LifecycleEphemeral:
 		if r.canary.TargetsService() {
 			r.deny(field, string(p.Lifecycle), "is not possible with a Service, which has no pods of its own; use Persistent or remove the field")
-			break
-		}
-		if !r.opts.Features.EphemeralPrimary {
-			r.deny(field, string(p.Lifecycle), "is not available in this version; use Persistent or remove the field")
 		}
 	default:
 		r.deny(field, string(p.Lifecycle), "is not a lifecycle; use Persistent or Ephemeral")
 	}
 	r.duration("spec.primary.retain", p.Retain, 0)
+}
+
+// ephemeral denies an ephemeral primary beside configs that users would meet changed before anybody has analysed them, and warns of volumes for which
+// its pods may have to wait. Of a Canary that has one already, the former is a warning: what the target becomes later must not keep anybody from
+// changing its Canary.
+func (r *review) ephemeral() {
+	const field = "spec.primary.lifecycle"
+	if r.canary.Lifecycle() != v1beta1.LifecycleEphemeral {
+		return
+	}
+	old, facts := r.opts.Old, r.opts.Facts
+	before := old != nil && old.Lifecycle() == v1beta1.LifecycleEphemeral && sameObject(old.Spec.TargetRef, r.canary.Spec.TargetRef)
+	for _, name := range facts.ChangeableConfigs {
+		if before {
+			r.warn(field, string(v1beta1.LifecycleEphemeral), "leaves %s to be met by users as soon as it is changed; "+
+				"make it immutable, put a hash of its content into its name, or annotate it flagger.app/config-tracking: disabled", name)
+			continue
+		}
+		r.deny(field, string(v1beta1.LifecycleEphemeral), "is not possible while the target reads %s, which users would meet as soon as it is changed; "+
+			"make it immutable, put a hash of its content into its name, annotate it flagger.app/config-tracking: disabled, or use Persistent", name)
+	}
+	for _, name := range facts.OneNodeVolumes {
+		r.warn(field, string(v1beta1.LifecycleEphemeral), "has two workloads mount %s, which the pods of one node only can; use one with ReadWriteMany, or "+
+			"keep both on one node", name)
+	}
 }
 
 // names warns of names that are too long for labels and Services, and of a target that looks like a primary.

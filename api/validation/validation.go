@@ -65,6 +65,11 @@ type Facts struct {
 	OnlyTarget []string
 	// NoMirror names the gateways of a Canary with spec.analysis.mirror that say of themselves that they copy no requests.
 	NoMirror []string
+	// ChangeableConfigs are the tracked configs, as KIND/NAME, that the target of a Canary with an ephemeral primary references and whose content can
+	// be changed.
+	ChangeableConfigs []string
+	// OneNodeVolumes are the volumes of such a target, as KIND/NAME, that the pods of one node only can mount.
+	OneNodeVolumes []string
 	// Templates are the MetricTemplates that a Canary's metrics refer to, as far as they were found.
 	Templates []v1beta1.MetricTemplate
 }
@@ -96,6 +101,7 @@ func rules() []func(*review) {
 		(*review).autoscaler,
 		(*review).peers,
 		(*review).lifecycle,
+		(*review).ephemeral,
 		(*review).strategy,
 		(*review).weights,
 		(*review).timing,

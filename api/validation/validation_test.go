@@ -181,9 +181,6 @@ func denialCases() []ruleCase {
 		{"unknown kind", `{spec: {targetRef: {kind: ReplicaSet}}}`, []string{
 			`spec.targetRef.kind: "ReplicaSet" cannot be rolled out; use one of Deployment, DaemonSet, Service`,
 		}},
-		{"ephemeral primary", `{spec: {primary: {lifecycle: Ephemeral}}}`, []string{
-			`spec.primary.lifecycle: "Ephemeral" is not available in this version; use Persistent or remove the field`,
-		}},
 		{"unknown lifecycle", `{spec: {primary: {lifecycle: Eternal, retain: x}}}`, []string{
 			`spec.primary.lifecycle: "Eternal" is not a lifecycle; use Persistent or Ephemeral`,
 			`spec.primary.retain: "x" is not a duration; use for example 30s or 1m`,
