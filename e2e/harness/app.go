@@ -42,6 +42,8 @@ type App struct {
 	Replicas int
 	// Scaled leaves the replicas of a Deployment to an autoscaler.
 	Scaled bool
+	// Immutable makes its page one that cannot be changed.
+	Immutable bool
 }
 
 // Key names the workload, and a Canary of the same name.

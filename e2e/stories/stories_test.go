@@ -33,6 +33,10 @@ func TestStories(t *testing.T) {
 		{"a DaemonSet", daemonSet},
 		{"a Service", serviceTarget},
 		{"a changed ConfigMap, alone and together", changedConfig},
+		{"ephemeral, a good version and the way back", ephemeralGood},
+		{"ephemeral, a bad version and its fix", ephemeralBad},
+		{"ephemeral, kubectl rollout", ephemeralKubectl},
+		{"ephemeral to and fro", switchedLifecycle},
 		{"the analysis gets no answers", noAnswers},
 		{"the primary is deleted", deletedPrimary},
 		{"a ConfigMap is opted out and changed at once", optedOutConfig},
@@ -52,6 +56,7 @@ func TestStories(t *testing.T) {
 	}, []disturbing{
 		{"changes are noticed at once, silence between", noticed},
 		{"a second change while Sluice is away", secondChangeUnattended},
+		{"ephemeral, a change while Sluice is away", ephemeralUnattended},
 		{"a mistake is stored while Sluice is away", invalidWhileAway},
 		{"the controller is killed", killedController},
 		{"chaos under load", chaos},

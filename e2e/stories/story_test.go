@@ -46,6 +46,8 @@ type canary struct {
 	Threshold                                                                                  int
 	// Autoscaler names the HorizontalPodAutoscaler of the target's own name.
 	Autoscaler bool
+	// Lifecycle is that of the primary; empty for none.
+	Lifecycle string
 	// Strategy is what the analysis asks for, as lines of YAML; empty for two weighted steps, or iterations without a route.
 	Strategy string
 }
