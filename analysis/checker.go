@@ -14,15 +14,17 @@ import (
 	"github.com/sluice-dev/sluice/analysis/check"
 	"github.com/sluice-dev/sluice/analysis/hook"
 	"github.com/sluice-dev/sluice/analysis/internal/httpx"
+	"github.com/sluice-dev/sluice/analysis/provider"
 	"github.com/sluice-dev/sluice/analysis/query"
 	"github.com/sluice-dev/sluice/analysis/verdict"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
 const (
-	metricDeadline = 30 * time.Second // reading template and Secret included
-	longestPause   = 30 * time.Second // between two attempts at a hook
-	hookDeadline   = time.Hour        // whatever timeout and retries ask for
+	defaultInterval = time.Minute      // of a metric that names none
+	metricDeadline  = 30 * time.Second // reading template and Secret included
+	longestPause    = 30 * time.Second // between two attempts at a hook
+	hookDeadline    = time.Hour        // whatever timeout and retries ask for
 )
 
 // CheckerOptions are the outside of a Checker.
@@ -31,6 +33,8 @@ type CheckerOptions struct {
 	Sources Sources
 	// Transport serves ordinary calls, Insecure those that accept any certificate; nil means ones with bounded waiting.
 	Transport, Insecure http.RoundTripper
+	// Cluster is the API server, for providers that ask it; nil where there is none.
+	Cluster *provider.Cluster
 	// Clock dates results and times pauses.
 	Clock clock.Clock
 	// UserAgent names the caller, such as sluice/1.2.3.
@@ -41,8 +45,9 @@ type CheckerOptions struct {
 
 // Checker answers requests one at a time. It is safe for concurrent use.
 type Checker struct {
-	o     CheckerOptions
-	hooks *hook.Sender
+	o       CheckerOptions
+	hooks   *hook.Sender
+	ambient *provider.Ambient
 }
 
 // NewChecker returns a Checker.
@@ -53,7 +58,7 @@ func NewChecker(o CheckerOptions) *Checker {
 	if o.Insecure == nil {
 		o.Insecure = httpx.NewTransport(true)
 	}
-	return &Checker{o: o, hooks: hook.NewSender(hook.Options{
+	return &Checker{o: o, ambient: &provider.Ambient{}, hooks: hook.NewSender(hook.Options{
 		Transport: o.Transport, Insecure: o.Insecure, Clock: o.Clock, UserAgent: o.UserAgent,
 	})}
 }
@@ -141,9 +146,10 @@ func (c *Checker) metric(ctx context.Context, req check.Request) check.Result {
 	if err != nil {
 		return failed(fmt.Errorf("metric %q: %w", req.Metric.Name, err))
 	}
-	value, err := question.provider.Query(ctx, question.text)
+	defer question.done()
+	sample, err := question.provider.Query(ctx, question.text)
 	if err == nil {
-		o := verdict.Evaluate(req.Metric, question.measure, value)
+		o := verdict.Evaluate(req.Metric, question.measure, question.value(sample, c.o.Clock.Now()))
 		return check.Result{Verdict: o.Verdict, Value: o.Value, Threshold: o.Threshold, Message: o.Message}
 	}
 	result := failed(fmt.Errorf("metric %q: %w", req.Metric.Name, err))
@@ -159,9 +165,20 @@ func (c *Checker) metric(ctx context.Context, req check.Request) check.Result {
 // question is a query ready to be sent.
 type question struct {
 	provider Provider
+	done     func() // lets go of the provider
 	text     string
 	window   string
+	interval time.Duration
 	measure  verdict.Measure
+}
+
+// value is what came back, with its age where the provider tells it.
+func (q question) value(s provider.Sample, now time.Time) verdict.Value {
+	v := verdict.Value{Number: s.Value, Interval: q.interval}
+	if !s.Time.IsZero() {
+		v.Age = now.Sub(s.Time)
+	}
+	return v
 }
 
 // question finds out what a metric asks. A templateRef comes before an inline query, which comes before the built-in metric of the
@@ -171,11 +188,8 @@ func (c *Checker) question(ctx context.Context, req check.Request) (question, er
 	if vars.Interval == "" {
 		vars.Interval = query.DefaultInterval
 	}
-	q := question{window: vars.Interval}
-	server := connection{
-		spec:      v1beta1.MetricProvider{Type: v1beta1.MetricPrometheus, Address: req.MetricsServer},
-		transport: c.o.Transport, userAgent: c.o.UserAgent,
-	}
+	q := question{window: vars.Interval, interval: req.Metric.Interval.Or(defaultInterval)}
+	server := c.source(v1beta1.MetricProvider{Type: v1beta1.MetricPrometheus, Address: req.MetricsServer})
 	var err error
 	switch metric := req.Metric; {
 	case metric.TemplateRef != nil:
@@ -189,6 +203,7 @@ func (c *Checker) question(ctx context.Context, req check.Request) (question, er
 		if server, err = c.connection(ctx, template); err != nil {
 			return q, err
 		}
+		server.Interval = q.interval
 	case metric.Query != "":
 		q.text, err = query.Render(metric.Query, vars)
 	case query.IsBuiltin(metric.Name):
@@ -201,7 +216,7 @@ func (c *Checker) question(ctx context.Context, req check.Request) (question, er
 	if err != nil {
 		return q, err
 	}
-	q.provider, err = newProvider(server)
+	q.provider, q.done, err = newProvider(server)
 	return q, err
 }
 
@@ -224,19 +239,28 @@ func (c *Checker) template(ctx context.Context, req check.Request) (*v1beta1.Met
 	return c.o.Sources.MetricTemplate(ctx, name)
 }
 
-// connection returns how to reach the provider of a template. Its Secret is in the template's namespace.
-func (c *Checker) connection(ctx context.Context, template *v1beta1.MetricTemplate) (connection, error) {
-	spec := template.Spec.Provider
-	conn := connection{spec: spec, transport: c.o.Transport, userAgent: c.o.UserAgent}
+// source is how to reach a provider, as far as it is no matter of the template.
+func (c *Checker) source(spec v1beta1.MetricProvider) provider.Source {
+	s := provider.Source{
+		Spec: spec, OnlyNamespace: c.o.NoCrossNamespaceRefs, Transport: c.o.Transport, Cluster: c.o.Cluster, Ambient: c.ambient,
+		Now: c.o.Clock.Now(), UserAgent: c.o.UserAgent,
+	}
 	if spec.InsecureSkipVerify {
-		conn.transport = c.o.Insecure
+		s.Transport = c.o.Insecure
 	}
-	if spec.SecretRef != nil {
-		secret, err := c.o.Sources.SecretData(ctx, types.NamespacedName{Namespace: template.Namespace, Name: spec.SecretRef.Name})
+	return s
+}
+
+// connection returns how to reach the provider of a template. Its Secret is in the template's namespace.
+func (c *Checker) connection(ctx context.Context, template *v1beta1.MetricTemplate) (provider.Source, error) {
+	s := c.source(template.Spec.Provider)
+	s.Namespace = template.Namespace
+	if ref := s.Spec.SecretRef; ref != nil {
+		secret, err := c.o.Sources.SecretData(ctx, types.NamespacedName{Namespace: template.Namespace, Name: ref.Name})
 		if err != nil {
-			return conn, fmt.Errorf("MetricTemplate %s/%s: %w", template.Namespace, template.Name, err)
+			return s, fmt.Errorf("MetricTemplate %s/%s: %w", template.Namespace, template.Name, err)
 		}
-		conn.secret = secret
+		s.Secret = secret
 	}
-	return conn, nil
+	return s, nil
 }

@@ -184,7 +184,7 @@ func TestMetricTrouble(t *testing.T) {
 		want    string
 	}{
 		"no data":            {empty, v1beta1.CanaryMetric{Name: "m", Query: "up", ThresholdRange: atLeast(9)}, v1beta1.VerdictNoData, `metric "m": no values found in 1m`},
-		"NaN":                {nan, v1beta1.CanaryMetric{Name: "m", Query: "up", ThresholdRange: atLeast(9)}, v1beta1.VerdictNoData, "no requests reached the canary"},
+		"NaN":                {nan, v1beta1.CanaryMetric{Name: "m", Query: "up", ThresholdRange: atLeast(9)}, v1beta1.VerdictNaN, "no requests reached the canary"},
 		"server away":        {gone, v1beta1.CanaryMetric{Name: "m", Query: "up"}, v1beta1.VerdictError, "connection refused"},
 		"asks nothing":       {server, v1beta1.CanaryMetric{Name: "latency"}, v1beta1.VerdictError, "names neither templateRef nor query"},
 		"query does not fit": {server, v1beta1.CanaryMetric{Name: "m", Query: "{{ nope }}"}, v1beta1.VerdictError, `function "nope" not defined`},

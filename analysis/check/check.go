@@ -54,7 +54,7 @@ type Result struct {
 	// Kind and Name say what was asked.
 	Kind v1beta1.CheckKind
 	Name string
-	// Verdict is Pass, Fail (the value breaks the threshold, the hook refused), NoData, or Error (nothing could be judged).
+	// Verdict is Pass, Fail (the value breaks the threshold, the hook refused), NoData, NaN, Stale, or Error (nothing could be judged).
 	Verdict v1beta1.Verdict
 	// Value and Threshold are what was measured and what is accepted, such as "98.5" and ">= 99"; empty for hooks and where there is
 	// no value.

@@ -147,7 +147,7 @@ func (s *Sender) attempt(ctx context.Context, client *http.Client, target *url.U
 		if attemptCtx.Err() != nil {
 			return ctx.Err() == nil, 0, context.Cause(attemptCtx)
 		}
-		return transient(err), 0, httpx.Cause(err)
+		return httpx.Transient(err), 0, httpx.Cause(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= http.StatusOK && resp.StatusCode <= http.StatusAccepted {
@@ -158,7 +158,7 @@ func (s *Sender) attempt(ctx context.Context, client *http.Client, target *url.U
 		Status: resp.StatusCode,
 		Body:   httpx.OneLine(string(httpx.Head(resp.Body, maxErrorBody)), shownBody),
 	}
-	return worthRepeating(resp.StatusCode), retryAfter(resp, s.o.Clock.Now()), refused
+	return httpx.WorthRepeating(resp.StatusCode), retryAfter(resp, s.o.Clock.Now()), refused
 }
 
 // wait pauses for d, or until the context ends.

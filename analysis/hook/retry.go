@@ -1,14 +1,9 @@
 package hook
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/sluice-dev/sluice/analysis/internal/httpx"
 )
 
 const (
@@ -27,11 +22,6 @@ func backoff(attempt int, asked time.Duration) time.Duration {
 	return min(firstPause<<attempt, maxPause)
 }
 
-// worthRepeating tells whether a status may change by itself: the hook is busy or broken, not refusing.
-func worthRepeating(status int) bool {
-	return status == http.StatusTooManyRequests || status >= 500 && status != http.StatusNotImplemented
-}
-
 // retryAfter reads the header of that name, which holds seconds or a date, from answers for which it is defined.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
@@ -45,21 +35,4 @@ func retryAfter(resp *http.Response, now time.Time) time.Duration {
 		return max(at.Sub(now), 0)
 	}
 	return 0
-}
-
-// transient tells whether an error of the transport may pass. Certificates that are not accepted and redirects that are not
-// followed stay as they are.
-func transient(err error) bool {
-	var (
-		unknown      x509.UnknownAuthorityError
-		wrongName    x509.HostnameError
-		invalid      x509.CertificateInvalidError
-		verification *tls.CertificateVerificationError
-	)
-	for _, target := range []any{&unknown, &wrongName, &invalid, &verification} {
-		if errors.As(err, target) {
-			return false
-		}
-	}
-	return !errors.Is(err, httpx.ErrRedirect)
 }

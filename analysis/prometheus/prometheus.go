@@ -3,6 +3,7 @@
 package prometheus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,10 +22,8 @@ const (
 	// DefaultTimeout bounds one query.
 	DefaultTimeout = 5 * time.Second
 
-	maxBody      = 1 << 20 // bytes of an answer
-	maxErrorBody = 4 << 10 // bytes read of an answer that is an error
-	shownQuery   = 80      // bytes of the query in an error
-	shownDetail  = 200     // bytes of the server's explanation in an error
+	shownQuery  = 80  // bytes of the query in an error
+	shownDetail = 200 // bytes of the server's explanation in an error
 )
 
 // Options describe a server.
@@ -43,11 +42,9 @@ type Options struct {
 
 // Client asks one server.
 type Client struct {
-	http     *http.Client
+	caller   httpx.Caller
 	endpoint *url.URL
 	header   http.Header
-	secrets  []string
-	timeout  time.Duration
 }
 
 // New returns a client for a server. The transport decides about TLS and proxies. A bad address, and a Secret without usable
@@ -60,21 +57,19 @@ func New(transport http.RoundTripper, o Options) (*Client, error) {
 	endpoint := address.JoinPath("api/v1/query")
 	endpoint.RawQuery, endpoint.Fragment, endpoint.User = "", "", nil
 	c := &Client{
-		http:     &http.Client{Transport: transport, CheckRedirect: httpx.SameHost},
+		caller: httpx.Caller{
+			HTTP:      &http.Client{Transport: transport, CheckRedirect: httpx.SameHost},
+			Timeout:   cmp.Or(o.Timeout, DefaultTimeout),
+			UserAgent: o.UserAgent,
+			Explain:   explanation,
+		},
 		endpoint: endpoint,
 		header:   http.Header{},
-		timeout:  o.Timeout,
-	}
-	if c.timeout == 0 {
-		c.timeout = DefaultTimeout
 	}
 	for name, values := range o.Headers {
 		for _, value := range values {
 			c.header.Add(name, value)
 		}
-	}
-	if o.UserAgent != "" && c.header.Get("User-Agent") == "" {
-		c.header.Set("User-Agent", o.UserAgent)
 	}
 	if password, ok := address.User.Password(); ok {
 		c.basic(address.User.Username(), password)
@@ -88,7 +83,7 @@ func (c *Client) basic(username, password string) {
 	req.SetBasicAuth(username, password)
 	_, encoded, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	c.header.Set("Authorization", req.Header.Get("Authorization"))
-	c.secrets = append(c.secrets, password, encoded)
+	c.caller.Secrets = append(c.caller.Secrets, password, encoded)
 }
 
 // authenticate takes credentials as Flagger's secrets hold them. Nil means that there are none.
@@ -101,9 +96,10 @@ func (c *Client) authenticate(secret map[string][]byte) error {
 	switch {
 	case token != "":
 		c.header.Set("Authorization", "Bearer "+token)
-		c.secrets = append(c.secrets, token)
+		c.caller.Secrets = append(c.caller.Secrets, token)
 	case username != "" && password != "":
 		c.basic(username, password)
+	case text("ca.crt") != "" || text("tls.crt") != "": // what the transport was made of
 	default:
 		return errors.New("prometheus credentials: the Secret has neither token, nor username and password; add one of the two")
 	}
@@ -112,7 +108,7 @@ func (c *Client) authenticate(secret map[string][]byte) error {
 
 // Query returns the value of an instant query: that of a scalar, or of a vector with exactly one element. It may be NaN or infinite.
 // An empty vector is check.ErrNoData; several elements, other result types and answers that are not Prometheus' are errors. Errors
-// say what was asked and what came back, but no credentials. Nothing is retried.
+// say what was asked and what came back, but no credentials.
 func (c *Client) Query(ctx context.Context, query string) (float64, error) {
 	value, err := c.query(ctx, query)
 	if err != nil {
@@ -131,73 +127,22 @@ func (c *Client) Online(ctx context.Context) error {
 }
 
 func (c *Client) query(ctx context.Context, query string) (float64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %s", c.timeout))
-	defer cancel()
-
 	target := *c.endpoint
 	target.RawQuery = url.Values{"query": {query}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	body, err := c.caller.Do(ctx, httpx.Call{URL: &target, Header: c.header})
 	if err != nil {
-		return 0, httpx.Cause(err)
-	}
-	req.Header = c.header.Clone()
-	if host := req.Header.Get("Host"); host != "" {
-		req.Host = host
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return 0, c.explain(ctx, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return 0, c.refusal(resp)
-	}
-	body, err := httpx.ReadAll(resp.Body, maxBody)
-	if errors.Is(err, httpx.ErrTooLarge) {
-		return 0, fmt.Errorf("%w; aggregate the query to one value", err)
-	}
-	if err != nil {
-		return 0, c.explain(ctx, err)
+		return 0, err
 	}
 	return decode(body)
 }
 
-// explain prefers the reason why the context ended over the consequences.
-func (c *Client) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w; check the address, the network policy and the server's load", context.Cause(ctx))
-	}
-	return errors.New(c.redact(httpx.Cause(err).Error()))
-}
-
-// refusal describes an answer outside 2xx.
-func (c *Client) refusal(resp *http.Response) error {
-	detail := string(httpx.Head(resp.Body, maxErrorBody))
+// explanation is what a refusal says of itself.
+func explanation(body []byte) string {
 	var answer envelope
-	if json.Unmarshal([]byte(detail), &answer) == nil && answer.Error != "" {
-		detail = answer.ErrorType + ": " + answer.Error
+	if json.Unmarshal(body, &answer) != nil || answer.Error == "" {
+		return ""
 	}
-	remedy := ""
-	switch resp.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		remedy = "; check the credentials in the provider's secretRef"
-	case http.StatusNotFound:
-		remedy = "; check the address"
-	case http.StatusTooManyRequests:
-		remedy = "; the server limits requests, lengthen the analysis interval"
-	}
-	return fmt.Errorf("HTTP %d %s%s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), remedy,
-		httpx.OneLine(c.redact(detail), shownDetail))
-}
-
-// redact takes credentials out of text that a server may have repeated.
-func (c *Client) redact(text string) string {
-	for _, secret := range c.secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
-	}
-	return text
+	return answer.ErrorType + ": " + answer.Error
 }
 
 // envelope is the outer shape of every answer.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
@@ -34,16 +35,40 @@ type Outcome struct {
 	Message string
 }
 
+// Value is what a query answered.
+type Value struct {
+	Number float64
+	// Age of the number; 0 where it is not known, or fresh.
+	Age time.Duration
+	// Interval over which the metric is taken.
+	Interval time.Duration
+}
+
+// Freshness bounds the age of a value: providers take some minutes to make points of what they are sent, and long intervals have points far apart.
+func Freshness(interval time.Duration) time.Duration {
+	return max(freshIntervals*interval, minFreshness)
+}
+
+const (
+	freshIntervals = 5
+	minFreshness   = 5 * time.Minute
+)
+
 // Evaluate judges a value by the metric's thresholdRange, bounds included. Without a range the deprecated threshold counts: a success
 // rate must not be below it, any other value not above it; an absent threshold is 0, so such a metric passes only at 0 (a success rate
-// always). NaN, which a division without requests gives, is NoData; infinities are an Error. Durations and their bounds are
-// cut to whole milliseconds first.
-func Evaluate(metric *v1beta1.CanaryMetric, measure Measure, value float64) Outcome {
-	limits := limitsOf(metric, measure)
+// always). A value older than Freshness is Stale; NaN, which a division without requests gives, is NaN; infinities are an Error. Durations
+// and their bounds are cut to whole milliseconds first.
+func Evaluate(metric *v1beta1.CanaryMetric, measure Measure, v Value) Outcome {
+	limits, value := limitsOf(metric, measure), v.Number
 	out := Outcome{Threshold: limits.String()}
-	switch {
+	switch fresh := Freshness(v.Interval); {
+	case v.Age > fresh:
+		out.Verdict, out.Value = v1beta1.VerdictStale, limits.show(value)
+		out.Message = fmt.Sprintf("%s: the newest value, %s, is %s old, but at most %s is accepted, so it does not tell of the canary as it is; "+
+			"check what sends the metric", metric.Name, withUnit(out.Value, measure), v.Age.Round(time.Second), fresh)
+		return out
 	case math.IsNaN(value):
-		out.Verdict, out.Value = v1beta1.VerdictNoData, "NaN"
+		out.Verdict, out.Value = v1beta1.VerdictNaN, "NaN"
 		out.Message = fmt.Sprintf("%s: the query answered NaN, which usually means that no requests reached the canary in the interval; "+
 			"send it traffic or lengthen the interval", metric.Name)
 		return out

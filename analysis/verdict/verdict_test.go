@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-dev/sluice/analysis/verdict"
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -54,14 +55,14 @@ func TestEvaluate(t *testing.T) {
 		"custom without limits at 0": {none, verdict.Custom, 0, pass, "0", "<= 0"},
 		"custom without limits":      {none, verdict.Custom, 0.1, fail, "0.1", "<= 0"},
 		"tiny value":                 {limit(0.01), verdict.Custom, 0.00001, pass, "1.0000e-05", "<= 0.01"},
-		"NaN":                        {between(new(99.0), nil), verdict.SuccessRate, math.NaN(), v1beta1.VerdictNoData, "NaN", ">= 99"},
-		"NaN without limits":         {between(nil, nil), verdict.Custom, math.NaN(), v1beta1.VerdictNoData, "NaN", "any value"},
+		"NaN":                        {between(new(99.0), nil), verdict.SuccessRate, math.NaN(), v1beta1.VerdictNaN, "NaN", ">= 99"},
+		"NaN without limits":         {between(nil, nil), verdict.Custom, math.NaN(), v1beta1.VerdictNaN, "NaN", "any value"},
 		"+Inf":                       {between(new(99.0), nil), verdict.SuccessRate, math.Inf(1), v1beta1.VerdictError, "+Inf", ">= 99"},
 		"-Inf":                       {limit(5), verdict.Custom, math.Inf(-1), v1beta1.VerdictError, "-Inf", "<= 5"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := verdict.Evaluate(tt.metric, tt.measure, tt.value)
+			got := verdict.Evaluate(tt.metric, tt.measure, verdict.Value{Number: tt.value})
 			if got.Verdict != tt.want || got.Value != tt.shown || got.Threshold != tt.limits {
 				t.Errorf("Evaluate = %s, value %q, threshold %q; want %s, %q, %q",
 					got.Verdict, got.Value, got.Threshold, tt.want, tt.shown, tt.limits)
@@ -78,9 +79,9 @@ func TestMessages(t *testing.T) {
 		got  verdict.Outcome
 		want string
 	}{
-		"percent":      {verdict.Evaluate(between(new(99.0), nil), verdict.SuccessRate, 98.5), "m: 98.5%, accepted >= 99"},
-		"milliseconds": {verdict.Evaluate(between(nil, new(500.0)), verdict.Duration, 812.6), "m: 812ms, accepted <= 500"},
-		"no limit":     {verdict.Evaluate(&v1beta1.CanaryMetric{Name: "m"}, verdict.Custom, 3), "m: 3, accepted <= 0; the metric sets no limit and 0 is assumed: set thresholdRange"},
+		"percent":      {verdict.Evaluate(between(new(99.0), nil), verdict.SuccessRate, verdict.Value{Number: 98.5}), "m: 98.5%, accepted >= 99"},
+		"milliseconds": {verdict.Evaluate(between(nil, new(500.0)), verdict.Duration, verdict.Value{Number: 812.6}), "m: 812ms, accepted <= 500"},
+		"no limit":     {verdict.Evaluate(&v1beta1.CanaryMetric{Name: "m"}, verdict.Custom, verdict.Value{Number: 3}), "m: 3, accepted <= 0; the metric sets no limit and 0 is assumed: set thresholdRange"},
 	}
 	for name, tt := range tests {
 		if tt.got.Message != tt.want {
@@ -88,9 +89,34 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for _, value := range []float64{math.NaN(), math.Inf(1)} {
-		message := verdict.Evaluate(between(new(99.0), nil), verdict.SuccessRate, value).Message
+		message := verdict.Evaluate(between(new(99.0), nil), verdict.SuccessRate, verdict.Value{Number: value}).Message
 		if !strings.HasPrefix(message, "m: ") || len(message) > v1beta1.MaxCheckMessage {
 			t.Errorf("message of %d bytes %q must name the metric and fit into a status", len(message), message)
 		}
+	}
+}
+
+// A value that is too old is not judged, whatever it is: neither as good nor as bad.
+func TestStale(t *testing.T) {
+	for name, tt := range map[string]struct {
+		age, interval time.Duration
+		want          v1beta1.Verdict
+	}{
+		"fresh":                      {time.Minute, time.Minute, v1beta1.VerdictPass},
+		"as old as may be":           {5 * time.Minute, time.Minute, v1beta1.VerdictPass},
+		"too old":                    {5*time.Minute + time.Second, time.Minute, v1beta1.VerdictStale},
+		"too old, short interval":    {5*time.Minute + time.Second, time.Second, v1beta1.VerdictStale},
+		"long interval":              {25 * time.Minute, 5 * time.Minute, v1beta1.VerdictPass},
+		"too old for long intervals": {26 * time.Minute, 5 * time.Minute, v1beta1.VerdictStale},
+		"of the future":              {-time.Hour, time.Minute, v1beta1.VerdictPass},
+	} {
+		got := verdict.Evaluate(limit(5), verdict.Custom, verdict.Value{Number: 4, Age: tt.age, Interval: tt.interval})
+		if got.Verdict != tt.want || got.Value != "4" || len(got.Message) > v1beta1.MaxCheckMessage {
+			t.Errorf("%s: %+v, want %s", name, got, tt.want)
+		}
+	}
+	got := verdict.Evaluate(limit(5), verdict.Custom, verdict.Value{Number: math.NaN(), Age: time.Hour, Interval: time.Minute})
+	if got.Verdict != v1beta1.VerdictStale || !strings.Contains(got.Message, "is 1h0m0s old") {
+		t.Errorf("an old NaN: %+v", got)
 	}
 }

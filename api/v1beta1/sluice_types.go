@@ -255,6 +255,8 @@ const (
 	VerdictFail   Verdict = "Fail"
 	VerdictError  Verdict = "Error"
 	VerdictNoData Verdict = "NoData"
+	VerdictNaN    Verdict = "NaN"
+	VerdictStale  Verdict = "Stale"
 )
 
 // CheckResult is the outcome of one check at one step.
@@ -291,9 +293,9 @@ type CheckResult struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Threshold string `json:"threshold,omitempty"`
-	// Verdict is Pass, Fail, Error or NoData.
+	// Verdict is Pass, Fail, Error, NoData, NaN or Stale (the newest value is too old).
 	//
-	// +kubebuilder:validation:Enum=Pass;Fail;Error;NoData
+	// +kubebuilder:validation:Enum=Pass;Fail;Error;NoData;NaN;Stale
 	Verdict Verdict `json:"verdict"`
 	// Message explains the verdict.
 	//

@@ -1,7 +1,5 @@
 package validation
 
-import "github.com/sluice-dev/sluice/api/v1beta1"
-
 // Features are parts of the API that a build may lack. What decides what users get is denied where it is lacking, rather than
 // ignored; what only tells or asks somebody is a warning.
 type Features struct {
@@ -17,6 +15,6 @@ type Features struct {
 func CurrentFeatures() Features {
 	return Features{
 		TargetKinds:     []string{"Deployment", "DaemonSet", "Service"},
-		MetricProviders: []string{v1beta1.MetricPrometheus},
+		MetricProviders: metricProviders(),
 	}
 }

@@ -342,9 +342,9 @@ func TestFeaturesAreThoseOfTheCode(t *testing.T) {
 	if len(hooks) != len(hookTypes()) {
 		t.Errorf("the reconciler calls hooks of the types %v; accepted are %v", hooks, hookTypes())
 	}
-	providers := named(t, "Metric", "../../analysis/providers.go")
+	providers := named(t, "Metric", "../../analysis/providers.go", "../../analysis/provider/provider.go")
 	providers = slices.DeleteFunc(providers, func(n string) bool { return n == "MetricProvider" })
-	if want := []string{"MetricPrometheus"}; !slices.Equal(providers, want) || !slices.Equal(CurrentFeatures().MetricProviders, []string{v1beta1.MetricPrometheus}) {
+	if len(providers) != len(metricProviders()) || !slices.Equal(CurrentFeatures().MetricProviders, metricProviders()) {
 		t.Errorf("metrics are asked of %v; the features name %v", providers, CurrentFeatures().MetricProviders)
 	}
 	alerts := named(t, "Alert", "../../reconciler/*.go", "../../reconciler/core/*.go", "../../analysis/*.go")

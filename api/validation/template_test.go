@@ -49,9 +49,7 @@ func templateCases() []ownCase {
 			`spec.provider.type: "excel" is not a known provider of metrics; use one of prometheus, influxdb, datadog, externalmetrics, stackdriver, cloudwatch, ` +
 				`newrelic, graphite, dynatrace, keptn, splunk`,
 		}, nil},
-		{"a provider to come", `{spec: {provider: {type: datadog, address: null}, query: "avg:{"}}`, []string{
-			`spec.provider.type: "datadog" is not available in this version; use one of prometheus`,
-		}, nil},
+		{"a provider that has an address of its own", `{spec: {provider: {type: datadog, address: null}, query: "avg:{"}}`, nil, nil},
 		{"no address", `{spec: {provider: {address: null}}}`, []string{
 			`spec.provider.address: is required; use for example http://name.namespace/path`,
 		}, nil},
@@ -84,6 +82,14 @@ func TestMetricTemplates(t *testing.T) {
 			expect(t, "warnings", warnings, tt.warnings...)
 		})
 	}
+}
+
+// A build may lack providers: their templates are refused, with those that there are.
+func TestProviderThatIsLacking(t *testing.T) {
+	o := options()
+	o.Features.MetricProviders = []string{v1beta1.MetricPrometheus}
+	denials, _ := ValidateMetricTemplate(build[v1beta1.MetricTemplate](t, v1beta1.MetricTemplateKind, `{spec: {provider: {type: datadog}}}`), o)
+	expect(t, "denials", denials, `spec.provider.type: "datadog" is not available in this version; use one of prometheus`)
 }
 
 const noAlerts = `spec: has no effect yet: this version sends no alerts; watch the Canaries' events and metrics instead`

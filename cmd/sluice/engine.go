@@ -9,10 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/sluice-dev/sluice/analysis"
+	"github.com/sluice-dev/sluice/analysis/provider"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/api/validation"
 	"github.com/sluice-dev/sluice/mesh"
@@ -63,11 +65,16 @@ func addEngine(
 	if err != nil {
 		return err
 	}
+	host, _, err := rest.DefaultServerUrlFor(mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("the address of the API server: %w", err)
+	}
 	// An answer wakes the reconciler, which asks the runner: each needs the other.
 	var rollouts *reconciler.Reconciler
 	checks := analysis.NewRunner(analysis.RunnerOptions{
 		Check: analysis.NewChecker(analysis.CheckerOptions{
 			Sources:              analysis.NewSources(mgr.GetClient(), mgr.GetAPIReader()),
+			Cluster:              &provider.Cluster{URL: host, Transport: mgr.GetHTTPClient().Transport},
 			Clock:                clock.RealClock{},
 			UserAgent:            "sluice/" + version,
 			NoCrossNamespaceRefs: o.noCrossNamespace,

@@ -4,6 +4,7 @@ package httpx
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,26 @@ func NewTransport(skipVerify bool) *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
 	}
+}
+
+// NewTransportWith returns a transport like NewTransport that trusts the authorities of ca and no others, and shows the certificate cert with its
+// key. All are PEM; empty ones change nothing. Errors name what does not parse and nothing of it.
+func NewTransportWith(skipVerify bool, ca, cert, key []byte) (*http.Transport, error) {
+	t := NewTransport(skipVerify)
+	if len(ca) > 0 {
+		t.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("ca.crt holds no certificate in PEM")
+		}
+	}
+	if len(cert) > 0 {
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return nil, errors.New("tls.crt and tls.key are no certificate and its key in PEM")
+		}
+		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
 }
 
 // ErrRedirect says that a redirect was not followed.
