@@ -22,6 +22,7 @@ import (
 // Answers that are given to several examples.
 const (
 	accepted = ""
+	// laterProvider is what a later version brings; fragment is what the text around an example has its readers fill in.
 	laterProvider = "is not available in this version; use one of "
 	fragment      = "Required value"
 )
