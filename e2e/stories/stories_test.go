@@ -30,6 +30,7 @@ func TestStories(t *testing.T) {
 	play(t, []told{
 		// Those that take longest come first, so that none is left over at the end.
 		{"an autoscaler", scaledByLoad},
+		{"the examples of Flagger's documentation", documentedExamples},
 		{"a DaemonSet", daemonSet},
 		{"a Service", serviceTarget},
 		{"a changed ConfigMap, alone and together", changedConfig},
