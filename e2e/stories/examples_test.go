@@ -29,6 +29,8 @@ var examplesNeed string
 const (
 	gatewayTutorial   = "tutorials/gatewayapi-progressive-delivery.md"
 	blueGreenTutorial = "tutorials/kubernetes-blue-green.md"
+	operatorTutorial  = "tutorials/prometheus-operator.md"
+	operatorNamespace = "docs-operator"
 )
 
 // sizer is the tutorials' autoscaler. Its limit is one that the stories' small requests do not reach.
@@ -58,12 +60,22 @@ type documented struct {
 	cookie string
 	// failing is whether the automated rollback is played as well.
 	failing bool
+	// scaled is whether the tutorial has an autoscaler.
+	scaled bool
+	// port of the application's Service.
+	port string
+	// mirror is whether copies of requests are asked for. The gateway here makes none: the example is denied.
+	mirror bool
 }
 
 // documentedExamples plays the Canaries of Flagger's tutorials for Gateway API and Services, side by side, to the phases and the end that the
 // tutorials tell.
 func documentedExamples(t *testing.T) {
-	need, err := harness.Render("examples.yaml", examplesNeed, struct{ MetricsServer string }{harness.MetricsServer})
+	need, err := harness.Render("examples.yaml", examplesNeed, struct {
+		MetricsServer string
+		// Templates are the namespaces with the tutorials' metric templates.
+		Templates []string
+	}{harness.MetricsServer, []string{"flagger-system", operatorNamespace}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,11 +89,15 @@ func documentedExamples(t *testing.T) {
 			t.Errorf("clean up: %v", err)
 		}
 	})
+	steps := []int32{10, 20, 30, 40, 50}
+	insider := http.Header{"Cookie": {"type=insider"}}
 	examples := map[string]documented{
-		"canary":           {namespace: "docs-canary", file: gatewayTutorial, number: 1, weights: []int32{10, 20, 30, 40, 50}, failing: true},
-		"A/B testing":      {namespace: "docs-abtest", file: gatewayTutorial, number: 2, iterations: 10, insider: http.Header{"Cookie": {"type=insider"}}},
-		"session affinity": {namespace: "docs-sticky", file: gatewayTutorial, number: 3, weights: []int32{10, 20, 30, 40, 50}, cookie: "flagger-cookie"},
-		"blue/green":       {namespace: "docs-bluegreen", file: blueGreenTutorial, number: 1, iterations: 10},
+		"canary":              {namespace: "docs-canary", file: gatewayTutorial, number: 1, scaled: true, weights: steps, failing: true},
+		"A/B testing":         {namespace: "docs-abtest", file: gatewayTutorial, number: 2, scaled: true, iterations: 10, insider: insider},
+		"session affinity":    {namespace: "docs-sticky", file: gatewayTutorial, number: 3, scaled: true, weights: steps, cookie: "flagger-cookie"},
+		"traffic mirroring":   {namespace: "docs-mirror", file: gatewayTutorial, number: 4, mirror: true},
+		"blue/green":          {namespace: "docs-bluegreen", file: blueGreenTutorial, number: 1, scaled: true, iterations: 10, port: "9898"},
+		"Prometheus Operator": {namespace: operatorNamespace, file: operatorTutorial, number: 1, iterations: 10, port: "80"},
 	}
 	var all sync.WaitGroup
 	for name, e := range examples {
@@ -115,7 +131,7 @@ func (e documented) adapted(s *story) *unstructured.Unstructured {
 	for _, h := range hooks {
 		command, _, err := unstructured.NestedString(h.(map[string]any), "metadata", "cmd")
 		s.ok(err)
-		command = strings.NewReplacer("www.example.com", e.host(), "podinfo-canary.test:", "podinfo-canary."+e.namespace+":").Replace(command)
+		command = strings.NewReplacer("www.example.com", e.host(), "podinfo-canary.test", "podinfo-canary."+e.namespace).Replace(command)
 		s.ok(unstructured.SetNestedField(h.(map[string]any), command, "metadata", "cmd"))
 	}
 	s.ok(unstructured.SetNestedSlice(o.Object, hooks, "spec", "analysis", "webhooks"))
@@ -128,29 +144,37 @@ func (e documented) host() string { return e.namespace + ".example.com" }
 func (e documented) traffic(s *story) traffic.Config {
 	config := stage.Users(s.app)
 	config.Rate, config.Host, config.Header = 20, e.host(), config.Header.Clone()
-	if e.file == blueGreenTutorial {
-		config.URL, config.Host = "http://podinfo."+e.namespace+":9898/", ""
+	if e.file != gatewayTutorial {
+		config.URL, config.Host = "http://podinfo."+e.namespace+":"+e.port+"/", ""
 	}
 	return config
 }
 
 func (e documented) play(t *testing.T) {
-	s := beginWith(t, harness.App{Kind: "Deployment", Namespace: e.namespace, Name: "podinfo", Version: "v1", Scaled: true})
-	autoscaler, err := harness.Render("sizer", sizer, s.canary())
-	s.ok(err)
-	text, err := yaml.Marshal(e.adapted(s).Object)
-	s.ok(err)
-	s.apply(autoscaler + "\n---\n" + string(text))
-	s.phase(rollout, v1beta1.PhaseInitialized)
-	generated := []string{"deployment/podinfo-primary", "hpa/podinfo-primary", "service/podinfo", "service/podinfo-canary", "service/podinfo-primary"}
+	s := beginWith(t, harness.App{Kind: "Deployment", Namespace: e.namespace, Name: "podinfo", Version: "v1", Scaled: e.scaled})
+	generated := []string{"deployment/podinfo-primary", "service/podinfo", "service/podinfo-canary", "service/podinfo-primary"}
 	if e.file == gatewayTutorial {
 		generated = append(generated, "httproute/podinfo")
 	}
+	if e.scaled {
+		autoscaler, err := harness.Render("sizer", sizer, s.canary())
+		s.ok(err)
+		s.apply(autoscaler)
+		generated = append(generated, "hpa/podinfo-primary")
+	}
+	o := e.adapted(s)
+	if e.mirror {
+		s.mirrorDenied(o)
+		return
+	}
+	s.ok(s.applied(o))
+	s.phase(rollout, v1beta1.PhaseInitialized)
 	for _, object := range generated {
 		s.kubectl("--namespace", e.namespace, "get", object)
 	}
-	s.users, err = traffic.Start(s.ctx, e.traffic(s))
+	users, err := traffic.Start(s.ctx, e.traffic(s))
 	s.ok(err)
+	s.users = users
 	s.eventually("users are answered", func() bool {
 		results := s.users.Recording().Results
 		return len(results) > 5 && !results[len(results)-1].Failed()
@@ -183,6 +207,26 @@ func (e documented) play(t *testing.T) {
 			t.Errorf("the rollback left weight %d", c.Status.CanaryWeight)
 		}
 		s.primaryRuns("v2")
+	}
+}
+
+func (s *story) applied(o *unstructured.Unstructured) error {
+	text, err := yaml.Marshal(o.Object)
+	s.ok(err)
+	return stage.Apply(s.ctx, string(text))
+}
+
+// mirrorDenied fails the story unless a Canary is refused for copies that its gateway does not make.
+func (s *story) mirrorDenied(o *unstructured.Unstructured) {
+	s.Helper()
+	err := s.applied(o)
+	if err == nil {
+		s.Fatal("copies of requests were accepted")
+	}
+	for _, want := range []string{"spec.analysis.mirror", "Gateway istio-ingress/gateway (class traefik)", "HTTPRouteRequestMirror"} {
+		if !strings.Contains(err.Error(), want) {
+			s.Errorf("the refusal does not mention %q: %v", want, err)
+		}
 	}
 }
 
