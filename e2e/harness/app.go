@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"text/template"
@@ -13,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-dev/sluice/e2e/cluster/addons"
+	"github.com/sluice-dev/sluice/e2e/image"
+	"github.com/sluice-dev/sluice/e2e/tools"
 	"github.com/sluice-dev/sluice/e2e/traffic"
 )
 
@@ -40,6 +44,9 @@ type App struct {
 	Broken bool
 	// Replicas of a Deployment; 0 means 2.
 	Replicas int
+	// Image is a reference that LoadApp has loaded; "" means one that all
+	// applications share.
+	Image string
 	// Scaled leaves the replicas of a Deployment to an autoscaler.
 	Scaled bool
 	// Immutable makes its page one that cannot be changed.
@@ -65,6 +72,9 @@ func (a App) withDefaults() App {
 	if a.Replicas == 0 {
 		a.Replicas = 2
 	}
+	if a.Image == "" {
+		a.Image = appImage
+	}
 	return a
 }
 
@@ -74,7 +84,27 @@ func (a App) Manifests(h *Harness) (string, error) {
 	return Render("app.yaml", appManifest, struct {
 		App
 		Image string
-	}{a, h.Cluster.Image(appImage)})
+	}{a, h.Cluster.Image(a.Image)})
+}
+
+// LoadApp makes an image of podinfo available to pods under a reference. Images
+// with different marks differ; loading another one moves the reference to it.
+func (h *Harness) LoadApp(ctx context.Context, reference, mark string) error {
+	built, err := tools.Build(ctx, h.log, "podinfo")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "sluice-image-")
+	if err != nil {
+		return fmt.Errorf("load %s: %w", reference, err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	archive := filepath.Join(dir, "app.tar")
+	spec := image.Spec{Reference: reference, Binary: filepath.Join(built["podinfo"], "podinfo"), Files: map[string][]byte{"/etc/mark": []byte(mark)}}
+	if _, err := image.Write(spec, archive); err != nil {
+		return err
+	}
+	return h.Cluster.LoadImage(ctx, archive)
 }
 
 // Render fills in a template of manifests.

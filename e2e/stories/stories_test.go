@@ -50,6 +50,7 @@ func TestStories(t *testing.T) {
 		{"a good version is promoted", goodVersion},
 		{"a Canary and a change in one apply", appliedTogether},
 		{"the gateway comes late", lateGateway},
+		{"a tag is moved during the analysis", movedTag},
 		{"a bad version is rolled back", badVersion},
 		{"blue-green on Services", blueGreenOnServices},
 		{"the target comes late", lateTarget},
