@@ -24,11 +24,6 @@ func atHome() []mutant {
 			instead: "	if live := d.in.Live; live == nil {\n		if trip(ro) {",
 		},
 		{
-			promise: "P1", name: "ephemeral: believe what was counted before a change", file: "home.go",
-			text:    "!t.Held && t.Current && t.Total",
-			instead: "!t.Held && t.Total",
-		},
-		{
 			promise: "P3", name: "ephemeral: turn users to a primary that is not ready", file: "turning.go",
 			text:    "	return d.primaryServes(digest) && (d.in.Primary.Replicas >= d.in.Target.Replicas || d.scaled() && d.st.Scaler != nil)\n",
 			instead: "	return d.in.Primary.Exists\n",

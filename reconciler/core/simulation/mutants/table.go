@@ -37,11 +37,6 @@ func users() []mutant {
 			instead: "	return false\n",
 		},
 		{
-			promise: "P1", name: "release a hold on what cannot be read", file: "stages.go",
-			text:    "	d.plan.Target = &TargetIntent{Release: d.in.Live != nil}\n",
-			instead: "	d.plan.Target = &TargetIntent{Release: true}\n",
-		},
-		{
 			promise: "P1", name: "fence no change of a config", file: "hold.go",
 			text:    "	case v1beta1.StageSettling, v1beta1.StageConfirming, v1beta1.StageLeaving:",
 			instead: "	case v1beta1.StageSettling, v1beta1.StageConfirming, v1beta1.StageLeaving, v1beta1.StageAnalysing:",
@@ -76,10 +71,6 @@ func users() []mutant {
 			promise: "P1", name: "take users to a primary that still runs the rescued revision", file: "shelter.go",
 			text:    "	if p.Total > p.Updated {",
 			instead: "	if p.Total < 0 {",
-		},
-		{
-			promise: "P1", name: "leave with users on a revision that was being analysed", file: "leave.go",
-			text: "		InPrimary: d.ro() != nil && d.ro().InPrimary,\n",
 		},
 		{
 			promise: "P1", name: "keep users by cookie on a canary without users", file: "split.go",
@@ -228,10 +219,6 @@ func restored() []mutant {
 			instead: "	d.ensureServices()",
 		},
 		{
-			promise: "P4", name: "analyse in the primary without a snapshot", file: "rescue.go",
-			text: "	if stage, lost := d.regain(here); lost {\n		return stage\n	}\n",
-		},
-		{
 			promise: "P4", name: "promote without a snapshot", file: "regain.go",
 			text:    "	case d.in.Stored[ro.Revision]:",
 			instead: "	case ro != nil:",
@@ -307,11 +294,6 @@ func healthy() []mutant {
 			promise: "P7", name: "take the healthy canary of a failed promotion away", file: "rollback.go",
 			text:    "	if d.keepsUsers() && !d.abandon() {",
 			instead: "	if d.st.CanaryWeight > 100 {",
-		},
-		{
-			promise: "P7", name: "take sheltered users to a primary that is too small", file: "capacity.go",
-			text:    " || d.ro().Shelter > 0 ||",
-			instead: " ||",
 		},
 		{
 			promise: "P7", name: "let a rescue that is overtaken begin as usual", file: "rescue.go",
