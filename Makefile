@@ -50,6 +50,11 @@ e2e: manifests ## Run the user stories on a local cluster of their own, or on th
 e2e-takeover: manifests ## Take a cluster over from a running Flagger and give it back, on a local cluster of its own; the first time builds Flagger
 	cd e2e && go test -count=1 -timeout=45m -tags=e2e -v ./takeover/...
 
+.PHONY: e2e-istio
+e2e-istio: ## Have istiod judge and serve routes, with gRPC clients as its data plane; the first time builds istiod, which takes minutes
+	assets="$$($(CLUSTER_COMMAND) bin kubernetes)"; cd e2e && \
+	KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout=30m -tags=e2e,integration -v ./dataplanes
+
 .PHONY: soak
 soak: ## Play 200,000 random schedules of every strategy against the decision core; takes about ten minutes on two cores
 	go test -count=1 -timeout=2h -v -run='^TestSchedules$$' ./reconciler/core/simulation -schedules=200000

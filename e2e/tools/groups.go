@@ -106,6 +106,11 @@ var groups = []Group{
 		Name:     "traefik",
 		Binaries: []Binary{{"traefik", "github.com/traefik/traefik/v3/cmd/traefik"}},
 	},
+	{
+		// Istio's control plane: the tests of data planes run it as a process.
+		Name:     "istiod",
+		Binaries: []Binary{{"pilot-discovery", "istio.io/istio/pilot/cmd/pilot-discovery"}},
+	},
 }
 
 // Groups returns all groups in build order.
