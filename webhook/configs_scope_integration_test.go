@@ -3,6 +3,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,6 +67,17 @@ func TestConfigBeingDeletedIsNotAsked(t *testing.T) {
 	u := configManifest(ns, "Secret", "data", "")
 	must(t, world.admin.Patch(t.Context(), u, mergePatch(`{"metadata":{"finalizers":["example.org/wait"]}}`)))
 	must(t, world.admin.Delete(t.Context(), u))
+	// The API server first tries a patch on what its cache holds, which may be the Secret from before its deletion for a moment.
+	eventually(t, func() error {
+		secret, cached := &corev1.Secret{}, &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: "0"}}
+		if err := world.admin.Get(t.Context(), client.ObjectKeyFromObject(u), secret, cached); err != nil {
+			return err
+		}
+		if secret.DeletionTimestamp == nil {
+			return errors.New("the cache of the API server does not know the deletion yet")
+		}
+		return nil
+	})
 	before := calls(t, PathConfigs) + calls(t, PathVerifyConfigs)
 	must(t, world.admin.Patch(t.Context(), u, mergePatch(`{"stringData":{"key":"b"}}`)))
 	must(t, world.admin.Patch(t.Context(), u, mergePatch(`{"metadata":{"finalizers":null}}`)))
