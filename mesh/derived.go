@@ -25,12 +25,17 @@ func modelOf(u *unstructured.Unstructured) model { return model{object: u, sough
 
 // spec returns a copy of the model's spec, or why there is none: field is where the Canary names the object.
 func (m model) spec(c *v1beta1.Canary, field string, o Object) (map[string]any, error) {
+	return m.specIn(c.Namespace, field, o)
+}
+
+// specIn is the same of an object in another namespace than the Canary's.
+func (m model) specIn(namespace, field string, o Object) (map[string]any, error) {
 	if m.object == nil {
-		return nil, fmt.Errorf("%s: %s does not exist in namespace %s; create it, or name another", field, o, c.Namespace)
+		return nil, fmt.Errorf("%s: %s does not exist in namespace %s; create it, or name another", field, o, namespace)
 	}
 	spec, ok := m.object.DeepCopy().Object["spec"].(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("%s: %s in namespace %s has no spec; complete it, or name another", field, o, c.Namespace)
+		return nil, fmt.Errorf("%s: %s in namespace %s has no spec; complete it, or name another", field, o, namespace)
 	}
 	return spec, nil
 }

@@ -35,13 +35,25 @@ func readSituation(t *testing.T, provider, name string) situation {
 	}
 	for _, doc := range docs[1:] {
 		u := parse(t, doc)
-		if ref := s.canary.Spec.IngressRef; ref != nil && u.GetName() == ref.Name {
+		if isSource(s.canary, u) {
 			s.source = u
 		} else {
 			s.live = u
 		}
 	}
 	return s
+}
+
+// isSource tells whether an object is one that the Canary has its route made after.
+func isSource(c *v1beta1.Canary, u *unstructured.Unstructured) bool {
+	for _, p := range implementations() {
+		if d, ok := p.(derived); ok {
+			if o, _ := d.source(c); o.Kind == u.GroupVersionKind() && o.Name == u.GetName() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // parse reads an object with the number types that an API client gives it.
@@ -131,6 +143,11 @@ func further() []golden {
 		{"skipper", "new", skipper{}, shares(0)},
 		{"skipper", "step", skipper{}, shares(30)},
 		{"skipper", "give-back", skipper{}, shares(0)},
+		{"gloo", "new", gloo{}, shares(0)},
+		{"gloo", "step", gloo{}, shares(30)},
+		{"gloo", "take-over", gloo{}, shares(0)},
+		{"gloo", "ab-testing", gloo{}, core.Split{Canary: 100, Matched: true}},
+		{"gloo", "give-back", gloo{}, shares(0)},
 		{"smi", "v1alpha1", smi("v1alpha1"), shares(30)},
 		{"smi", "v1alpha2", smi("v1alpha2"), shares(30)},
 		{"smi", "v1alpha3", smi("v1alpha3"), shares(0)},

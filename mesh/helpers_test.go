@@ -21,6 +21,9 @@ func informed(t *testing.T, p Provider, c *v1beta1.Canary) Provider {
 		return p
 	}
 	o, namespace := d.source(c)
+	if o.Name == "" {
+		return d.after(nil)
+	}
 	u := parse(t, strings.ReplaceAll(sources[o.Kind.Kind], "APEX", sideService(c, core.SideUnknown)))
 	u.SetName(o.Name)
 	u.SetNamespace(namespace)
@@ -48,6 +51,15 @@ spec:
       - {path: /other, pathType: Prefix, backend: {service: {name: other, port: {number: 80}}}}
       - {path: /, pathType: Prefix, backend: {service: {name: APEX, port: {number: 80}}}}
   - host: none.example.com
+`,
+	"Upstream": `apiVersion: gloo.solo.io/v1
+kind: Upstream
+metadata:
+  name: public
+spec:
+  static: {hosts: [{addr: example.com, port: 80}]}
+  useHttp2: true
+  circuitBreakers: {maxRequests: 7}
 `,
 }
 

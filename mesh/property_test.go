@@ -157,6 +157,7 @@ func (g generator) canary() *v1beta1.Canary {
 		s.Hosts = append(s.Hosts, fmt.Sprintf("h%d.example.com", i))
 	}
 	c.Spec.IngressRef = &v1beta1.LocalObjectReference{Name: "public"}
+	c.Spec.UpstreamRef = &v1beta1.NamespacedObjectReference{LocalObjectReference: v1beta1.LocalObjectReference{Name: "public"}}
 	g.traffic(s)
 	for range g.IntN(4) {
 		s.Match = append(s.Match, g.match())
@@ -266,7 +267,8 @@ func (g generator) traffic(s *v1beta1.CanaryService) {
 // foreignRules are rules that no Canary may touch: to other Services, to a namesake in another namespace, without a backend. None where an object has no
 // rules.
 func (g generator) foreignRules(p Provider) []any {
-	foreign := map[string]func(kind int) map[string]any{"matches": g.foreignHTTPRoute, "match": g.foreignVirtualService, "conditions": g.foreignHTTPProxy}
+	foreign := map[string]func(kind int) map[string]any{"matches": g.foreignHTTPRoute, "match": g.foreignVirtualService, "conditions": g.foreignHTTPProxy,
+		"matchers": g.foreignRouteTable}
 	in, ok := p.(dialect)
 	if !ok {
 		return nil
@@ -317,6 +319,25 @@ func (g generator) foreignHTTPProxy(kind int) map[string]any {
 		rule["services"] = []any{map[string]any{"name": "other", "port": int64(80)}, map[string]any{"name": "web-canary", "port": int64(80), "mirror": true}}
 	default:
 		rule["requestRedirectPolicy"] = map[string]any{"hostname": "gone.example.com"}
+	}
+	return rule
+}
+
+func (g generator) foreignRouteTable(kind int) map[string]any {
+	rule := map[string]any{"matchers": []any{map[string]any{"prefix": fmt.Sprint("/f", g.IntN(9))}}}
+	upstream := func(name, namespace string) map[string]any {
+		return map[string]any{"upstream": map[string]any{"name": name, "namespace": namespace}}
+	}
+	switch kind {
+	case 0:
+		rule["routeAction"] = map[string]any{"single": upstream("test-other-80", "gloo-system")}
+	case 1:
+		rule["routeAction"] = map[string]any{"multi": map[string]any{"destinations": []any{
+			map[string]any{"destination": upstream("elsewhere-web-canaryupstream-80", "elsewhere"), "weight": int64(g.IntN(5))},
+			map[string]any{"destination": upstream("test-web-canaryupstream-80", "elsewhere"), "weight": int64(1)},
+		}}}
+	default:
+		rule["delegateAction"] = map[string]any{"ref": map[string]any{"name": "other", "namespace": "test"}}
 	}
 	return rule
 }

@@ -64,6 +64,7 @@ func implementations() map[string]Provider {
 		"traefik":            traefik(),
 		"nginx":              nginx{},
 		"skipper":            skipper{},
+		"gloo":               gloo{},
 		"linkerd":            smi("v1alpha1"),
 		"osm":                smi("v1alpha2"),
 		"smi:v1alpha1":       smi("v1alpha1"),

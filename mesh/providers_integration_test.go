@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,27 @@ var providerCRDs = map[string]string{
 	"github.com/traefik/traefik/v3":     "integration/fixtures/k8s/01-traefik-crd.yml",
 }
 
+// sharedCRDs are the published CRDs of providers without a module of their own, which lie beside the checkout on some machines; ownCRDs stand in for
+// them elsewhere. They hold the fields that are written, so that a misspelt one is noticed.
+var (
+	sharedCRDs = filepath.Join("..", "..", "shared", "crds")
+	ownCRDs    = filepath.Join("testdata", "crds")
+)
+
+// installFiles gives the API server the kinds of the providers without a module.
+func installFiles(config *rest.Config) error {
+	from := ownCRDs
+	if _, err := os.Stat(sharedCRDs); err == nil {
+		from = sharedCRDs
+	}
+	for _, file := range []string{"gloo-v1.yaml"} {
+		if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(from, file)}, ErrorIfPathMissing: true}); err != nil {
+			return fmt.Errorf("install %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
 // installProviders gives the API server the kinds of further providers.
 func installProviders(ctx context.Context, config *rest.Config) error {
 	for module, file := range providerCRDs {
@@ -47,14 +69,14 @@ func installProviders(ctx context.Context, config *rest.Config) error {
 			return fmt.Errorf("install %s: %w", file, err)
 		}
 	}
-	return nil
+	return installFiles(config)
 }
 
 // What a provider renders for each kind of split is stored by an API server with the provider's own CRDs: nothing is refused, dropped or defaulted, so that
 // it reads back as asked for and a second write finds nothing to do.
 func TestProvidersOnAnAPIServer(t *testing.T) {
 	strict := client.WithFieldValidation(world.admin, metav1.FieldValidationStrict)
-	for _, name := range []string{"contour", "gatewayapi:v1beta1", "istio", "nginx", "skipper", "traefik"} {
+	for _, name := range []string{"contour", "gatewayapi:v1beta1", "gloo", "istio", "nginx", "skipper", "traefik"} {
 		for what, split := range splits() {
 			if !runs(name, split) {
 				continue
@@ -166,11 +188,15 @@ func TestWhatStandsBesideTheRoute(t *testing.T) {
 func userObjects(t *testing.T, c *v1beta1.Canary, provider string) {
 	t.Helper()
 	c.Spec.IngressRef = &v1beta1.LocalObjectReference{Name: "public"}
+	c.Spec.UpstreamRef = &v1beta1.NamespacedObjectReference{LocalObjectReference: v1beta1.LocalObjectReference{Name: "public"}}
 	d, ok := implementations()[provider].(derived)
 	if !ok {
 		return
 	}
 	o, namespace := d.source(c)
+	if o.Name == "" {
+		return
+	}
 	u := parse(t, strings.ReplaceAll(sources[o.Kind.Kind], "APEX", c.Spec.TargetRef.Name))
 	u.SetName(o.Name)
 	u.SetNamespace(namespace)

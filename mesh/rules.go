@@ -43,9 +43,9 @@ type dialect interface {
 	kept(live, own map[string]any) map[string]any
 }
 
-// conjunctive is a dialect in whose rules all conditions must hold; in others any one of them is enough.
+// conjunctive is a dialect whose matches are not just what the rule lists, such as one in which all conditions must hold; in others any one is enough.
 type conjunctive interface {
-	// together makes one match of all conditions of a rule.
+	// together makes the matches of all conditions of a rule: the same for rules that mean the same.
 	together(conditions []any) []any
 }
 

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -136,11 +137,23 @@ func (r *Reconciler) forOwned(ctx context.Context, o client.Object) []reconcile.
 	return r.canaries(ctx, func(c *v1beta1.Canary) bool { return revision.LabelValue(c.Name) == label }, client.InNamespace(o.GetNamespace()))
 }
 
+// kindUpstream is the kind of what spec.upstreamRef names.
+const kindUpstream = "Upstream"
+
 // forRoute returns the Canaries that an object concerns which is a route, or which a route is made after.
 func (r *Reconciler) forRoute(ctx context.Context, o client.Object) []reconcile.Request {
 	named := func(ref *v1beta1.LocalObjectReference) bool { return ref != nil && ref.Name == o.GetName() }
 	refers := func(c *v1beta1.Canary) bool { return named(c.Spec.IngressRef) || named(c.Spec.RouteRef) }
-	return append(r.forOwned(ctx, o), r.canaries(ctx, refers, client.InNamespace(o.GetNamespace()))...)
+	upstream := func(c *v1beta1.Canary) bool {
+		ref := c.Spec.UpstreamRef
+		return ref != nil && ref.Name == o.GetName() && cmp.Or(ref.Namespace, c.Namespace) == o.GetNamespace()
+	}
+	out := append(r.forOwned(ctx, o), r.canaries(ctx, refers, client.InNamespace(o.GetNamespace()))...)
+	if kindOf(o) == kindUpstream {
+		// It alone may be in another namespace than its Canaries.
+		out = append(out, r.canaries(ctx, upstream)...)
+	}
+	return out
 }
 
 // maxPlainLabel is the length from which a label's value may be a shortened name.

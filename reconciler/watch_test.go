@@ -37,3 +37,30 @@ func TestTheUsersIngressWakesItsCanaries(t *testing.T) {
 		t.Errorf("woken: %v", got)
 	}
 }
+
+// The Upstream that settings are copied from may be in another namespace; without one it is in the Canary's.
+func TestTheUsersUpstreamWakesItsCanaries(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	canary := func(namespace, name, in string) client.Object {
+		c := &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		c.Spec.UpstreamRef = &v1beta1.NamespacedObjectReference{LocalObjectReference: v1beta1.LocalObjectReference{Name: "settings"}, Namespace: in}
+		return c
+	}
+	r := &Reconciler{Options: Options{Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		canary("test", "mine", "gloo-system"), canary("gloo-system", "beside", ""), canary("test", "other", ""), canary("test", "third", "elsewhere"),
+	).Build()}}
+	upstream := &unstructured.Unstructured{Object: map[string]any{}}
+	upstream.SetKind(kindUpstream)
+	upstream.SetNamespace("gloo-system")
+	upstream.SetName("settings")
+	woken := map[string]bool{}
+	for _, request := range r.forRoute(t.Context(), upstream) {
+		woken[request.String()] = true
+	}
+	if len(woken) != 2 || !woken["test/mine"] || !woken["gloo-system/beside"] {
+		t.Errorf("woken: %v", woken)
+	}
+}

@@ -46,7 +46,7 @@ var judged = map[string]string{
 	"tutorials/gatewayapi-progressive-delivery.md#4": accepted,
 	"tutorials/gatewayapi-progressive-delivery.md#5": accepted,
 	"tutorials/gatewayapi-progressive-delivery.md#6": accepted,
-	"tutorials/gloo-progressive-delivery.md#1":       laterProvider,
+	"tutorials/gloo-progressive-delivery.md#1":       accepted,
 	"tutorials/gloo-progressive-delivery.md#2":       accepted,
 	"tutorials/istio-ab-testing.md#1":                accepted,
 	"tutorials/istio-progressive-delivery.md#1":      accepted,

@@ -96,7 +96,7 @@ func conditional() []Provider {
 		{
 			Name: "gloo", Parametric: true,
 			Writes: append(kinds("gateway.solo.io", "v1", "RouteTable"), kinds("gloo.solo.io", "v1", "Upstream")...),
-			Splits: true, Strategies: ab,
+			Splits: true, Strategies: ab, Available: ab,
 			AnalysisMatch: Match{Headers: Exact | Regex}, Drain: drainProxy,
 		},
 		{
