@@ -149,7 +149,7 @@ func (r *Reconciler) forRoute(ctx context.Context, o client.Object) []reconcile.
 		return ref != nil && ref.Name == o.GetName() && cmp.Or(ref.Namespace, c.Namespace) == o.GetNamespace()
 	}
 	out := append(r.forOwned(ctx, o), r.canaries(ctx, refers, client.InNamespace(o.GetNamespace()))...)
-	if kindOf(o) == kindUpstream {
+	if o.GetObjectKind().GroupVersionKind().Kind == kindUpstream {
 		// It alone may be in another namespace than its Canaries.
 		out = append(out, r.canaries(ctx, upstream)...)
 	}
