@@ -33,6 +33,7 @@ var leaves = map[string][]string{
 	"reconciler/revision":     append([]string{module + "api/v1beta1", "sigs.k8s.io/yaml", "sigs.k8s.io/json"}, objects...),
 	"reconciler/scaler":       append([]string{module + "api/v1beta1"}, objects...),
 	"mesh/capability":         append([]string{module + "api/v1beta1"}, metadata...),
+	"analysis/alert":          append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/check":          append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/query":          append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/query/promql":   {"github.com/prometheus/prometheus/promql/parser"},

@@ -19,6 +19,17 @@ type Sources interface {
 	SecretData(ctx context.Context, name types.NamespacedName) (map[string][]byte, error)
 }
 
+// AlertSources finds what an alert refers to. Errors name the object.
+type AlertSources interface {
+	AlertProvider(ctx context.Context, name types.NamespacedName) (*v1beta1.AlertProvider, error)
+	SecretData(ctx context.Context, name types.NamespacedName) (map[string][]byte, error)
+}
+
+// NewAlertSources returns AlertSources that read through a live reader: alerts are rare, and a cache would be a watch for their sake.
+func NewAlertSources(live client.Reader) AlertSources {
+	return clusterSources{templates: live, secrets: live}
+}
+
 // clusterSources reads from the API server.
 type clusterSources struct{ templates, secrets client.Reader }
 
@@ -34,6 +45,14 @@ func (s clusterSources) MetricTemplate(ctx context.Context, name types.Namespace
 		return nil, absent("MetricTemplate", name, err)
 	}
 	return template, nil
+}
+
+func (s clusterSources) AlertProvider(ctx context.Context, name types.NamespacedName) (*v1beta1.AlertProvider, error) {
+	provider := &v1beta1.AlertProvider{}
+	if err := s.templates.Get(ctx, name, provider); err != nil {
+		return nil, absent("AlertProvider", name, err)
+	}
+	return provider, nil
 }
 
 func (s clusterSources) SecretData(ctx context.Context, name types.NamespacedName) (map[string][]byte, error) {

@@ -96,6 +96,7 @@ func (r *Reconciler) tell(ctx context.Context, w *world, plan core.Plan) {
 	for _, e := range plan.Events {
 		log.Info(e.Message, "reason", e.Reason, "rule", plan.Rule, "canary", w.canary.Name+"."+w.canary.Namespace)
 		r.Recorder.Eventf(w.canary, nil, e.Type, e.Reason, action(plan.Rule), "%s", oneNote(e.Message))
+		r.alert(w, plan, e)
 	}
 	for _, what := range plan.Untold {
 		log.Error(nil, "an event hook was not told", "event", what, "canary", w.canary.Name+"."+w.canary.Namespace)

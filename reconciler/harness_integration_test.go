@@ -83,6 +83,7 @@ type stage struct {
 	running sync.Map
 	router  *fakeRouter
 	checks  *fakeChecker
+	alerts  *fakeAlerter
 	sluice  *Reconciler
 	metrics *prometheus.Registry
 	// resolve gives the image ID that the nodes resolve the image of a Deployment's template to; nil makes no pods at all.
@@ -101,7 +102,7 @@ func newStageOf(t *testing.T, resolve func(deployment, image string) string) *st
 	if err := shared.admin.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{T: t, ns: ns.Name, router: &fakeRouter{routes: map[string]core.Route{}}, checks: &fakeChecker{open: true}, resolve: resolve}
+	s := &stage{T: t, ns: ns.Name, router: &fakeRouter{routes: map[string]core.Route{}}, checks: &fakeChecker{open: true}, alerts: &fakeAlerter{}, resolve: resolve}
 	go wait.UntilWithContext(t.Context(), s.kubernetes, round)
 	s.start()
 	t.Cleanup(func() { s.stop() })
@@ -140,7 +141,7 @@ func (s *stage) start() {
 		s.Fatal(err)
 	}
 	s.sluice = New(Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Router: s.router, Checker: s.checks,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Router: s.router, Checker: s.checks, Alerter: s.alerts,
 		Clock: clock.RealClock{}, Recorder: mgr.GetEventRecorder("sluice"), Metrics: metrics,
 		VerbKey: func(context.Context) ([]byte, error) { return verbKey, nil },
 	})

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluice-dev/sluice/analysis/alert"
 	"github.com/sluice-dev/sluice/analysis/check"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -23,6 +24,12 @@ type Router interface {
 	Write(context.Context, *v1beta1.Canary, core.RouteIntent) (bool, error)
 	// GiveBack detaches the route from Sluice; it then leads to the apex Service.
 	GiveBack(context.Context, *v1beta1.Canary) error
+}
+
+// Alerter tells people in the background.
+type Alerter interface {
+	// Alert sends a message to those of a Canary's alerts that want it, or where the controller sends those of Canaries without any. It never waits.
+	Alert([]v1beta1.CanaryAlert, alert.Message)
 }
 
 // Checker asks metric providers and hooks in the background and keeps their answers.

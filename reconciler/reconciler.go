@@ -46,6 +46,8 @@ type Options struct {
 	// Router and Checker are the edges to traffic providers, metrics and hooks.
 	Router  Router
 	Checker Checker
+	// Alerter tells people what happens to Canaries; nil tells nobody.
+	Alerter Alerter
 	Clock   clock.PassiveClock
 	// Recorder records events on Canaries.
 	Recorder events.EventRecorder

@@ -48,7 +48,7 @@ func TestMetricTemplateIsJudged(t *testing.T) {
 	}
 }
 
-// An AlertProvider that cannot be reached is refused, without a word of its address, and a good one is told that nobody uses it yet.
+// An AlertProvider that cannot be reached is refused, without a word of its address, and a good one is taken without a warning.
 func TestAlertProviderIsJudged(t *testing.T) {
 	ns := namespace(t)
 	chat := &v1beta1.AlertProvider{
@@ -62,8 +62,8 @@ func TestAlertProviderIsJudged(t *testing.T) {
 	chat.Spec.Address = "https://hooks.example.com/hunter2"
 	world.warnings.take()
 	must(t, world.admin.Create(t.Context(), chat))
-	if got := world.warnings.take(); len(got) != 1 || !strings.Contains(got[0], "this version sends no alerts") {
-		t.Errorf("warnings %q, want one that says that no alerts are sent", got)
+	if got := world.warnings.take(); len(got) > 0 {
+		t.Errorf("warnings %q of a good provider, want none", got)
 	}
 	before := calls(t, PathAlertProviders)
 	must(t, world.admin.Patch(t.Context(), chat, mergePatch(`{"metadata":{"labels":{"a":"b"}}}`)))

@@ -35,15 +35,22 @@ const (
 	AlertDiscord = "discord"
 	AlertRocket  = "rocket"
 	AlertGChat   = "gchat"
+	// AlertWebhook is any program that takes JSON; Flagger has no such type.
+	AlertWebhook = "webhook"
 )
+
+// AlertTypes lists the types of alert providers.
+func AlertTypes() []string {
+	return []string{AlertSlack, AlertMSTeams, AlertDiscord, AlertRocket, AlertGChat, AlertWebhook}
+}
 
 // AlertProviderSpec is the address of a chat channel.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.address) != has(self.secretRef)",message="set exactly one of address and secretRef"
 type AlertProviderSpec struct {
-	// Type of chat.
+	// Type of chat; webhook sends plain JSON to any address.
 	//
-	// +kubebuilder:validation:Enum=slack;msteams;discord;rocket;gchat
+	// +kubebuilder:validation:Enum=slack;msteams;discord;rocket;gchat;webhook
 	Type string `json:"type"`
 	// Channel to post to.
 	//

@@ -12,14 +12,14 @@ func AlertReferences(p *v1beta1.AlertProvider) []Reference {
 	return secretReferences("spec.secretRef", p.Namespace, p.Spec.SecretRef)
 }
 
-// ValidateAlertProvider judges an AlertProvider by itself, as ValidateCanary does a Canary. Of the options it looks at Features and Facts.Missing.
+// ValidateAlertProvider judges an AlertProvider by itself, as ValidateCanary does a Canary. Of the options it looks at Facts.Missing.
 func ValidateAlertProvider(p *v1beta1.AlertProvider, opts Options) (denials, warnings []Issue) {
 	if p.DeletionTimestamp != nil {
 		return nil, nil
 	}
 	f := &findings{}
 	s := &p.Spec
-	chats := []string{v1beta1.AlertSlack, v1beta1.AlertMSTeams, v1beta1.AlertDiscord, v1beta1.AlertRocket, v1beta1.AlertGChat}
+	chats := v1beta1.AlertTypes()
 	if !slices.Contains(chats, s.Type) {
 		f.deny("spec.type", s.Type, "is not a known chat; use one of %s", list(chats))
 	}
@@ -34,9 +34,6 @@ func ValidateAlertProvider(p *v1beta1.AlertProvider, opts Options) (denials, war
 	}
 	f.secret("spec.secretRef", s.SecretRef)
 	f.proxy("spec.proxy", s.Proxy)
-	if !opts.Features.Alerts {
-		f.warn("spec", nil, "has no effect yet: this version sends no alerts; watch the Canaries' events and metrics instead")
-	}
 	for _, m := range opts.Facts.Missing {
 		f.warn(m.Field, m.Kind+"/"+m.Name, "does not exist; alerts are lost until it is created")
 	}

@@ -86,11 +86,8 @@ func (r *review) webhooks() {
 	}
 }
 
-// alerts warns that nobody is told, where the build sends none.
+// alerts judges where alerts go.
 func (r *review) alerts() {
-	if len(r.canary.Spec.Analysis.Alerts) > 0 && !r.opts.Features.Alerts {
-		r.warn("spec.analysis.alerts", nil, "are not sent in this version; watch the Canary's events and metrics instead")
-	}
 	for i, a := range r.canary.Spec.Analysis.Alerts {
 		r.namespace(fmt.Sprintf("spec.analysis.alerts[%d].providerRef.namespace", i), a.ProviderRef.Namespace)
 	}

@@ -1,14 +1,12 @@
 package validation
 
 // Features are parts of the API that a build may lack. What decides what users get is denied where it is lacking, rather than
-// ignored; what only tells or asks somebody is a warning.
+// ignored.
 type Features struct {
 	// TargetKinds that can be rolled out.
 	TargetKinds []string
 	// MetricProviders are the types of metric providers that can be asked.
 	MetricProviders []string
-	// Alerts tells whether alerts are sent.
-	Alerts bool
 }
 
 // CurrentFeatures are the features of this build.

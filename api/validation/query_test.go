@@ -55,9 +55,6 @@ func queryWarnings() []ruleCase {
 			`spec.analysis.metrics[0].query: may fail: PromQL of type range vector gives no single number: make it an instant vector or a scalar, ` +
 				`for example with rate() or sum()`,
 		}},
-		{"alerts", `{spec: {analysis: {alerts: [{name: a, providerRef: {name: b}}]}}}`, []string{
-			`spec.analysis.alerts: are not sent in this version; watch the Canary's events and metrics instead`,
-		}},
 	}
 }
 

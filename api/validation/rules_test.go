@@ -347,9 +347,10 @@ func TestFeaturesAreThoseOfTheCode(t *testing.T) {
 	if len(providers) != len(metricProviders()) || !slices.Equal(CurrentFeatures().MetricProviders, metricProviders()) {
 		t.Errorf("metrics are asked of %v; the features name %v", providers, CurrentFeatures().MetricProviders)
 	}
-	alerts := named(t, "Alert", "../../reconciler/*.go", "../../reconciler/core/*.go", "../../analysis/*.go")
-	if CurrentFeatures().Alerts != (len(alerts) > 0) {
-		t.Errorf("the code names %v; the features say that alerts are sent: %v", alerts, CurrentFeatures().Alerts)
+	alerts := named(t, "Alert", "../../analysis/alert/alert.go")
+	alerts = slices.DeleteFunc(alerts, func(n string) bool { return n == "AlertSeverity" || n == "AlertTypes" })
+	if len(alerts) != len(v1beta1.AlertTypes()) {
+		t.Errorf("alerts are written for %v; accepted are %v", alerts, v1beta1.AlertTypes())
 	}
 }
 

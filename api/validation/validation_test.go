@@ -410,8 +410,7 @@ func TestMissingReferences(t *testing.T) {
 	expect(t, "denials", denials)
 	expect(t, "warnings", warnings,
 		`spec.targetRef: "Deployment/good" does not exist; the Canary waits until it is created`,
-		`spec.service.gatewayRefs[0]: "Gateway/edge/g" does not exist; the Canary waits until it is created`,
-		`spec.analysis.alerts: are not sent in this version; watch the Canary's events and metrics instead`)
+		`spec.service.gatewayRefs[0]: "Gateway/edge/g" does not exist; the Canary waits until it is created`)
 
 	o = options()
 	o.NoCrossNamespaceRefs = true

@@ -69,6 +69,18 @@ func addEngine(
 	if err != nil {
 		return fmt.Errorf("the address of the API server: %w", err)
 	}
+	alerts, err := analysis.NewAlerter(analysis.AlerterOptions{
+		Sources:              analysis.NewAlertSources(mgr.GetAPIReader()),
+		Global:               o.alerts.global(),
+		Cluster:              o.alerts.cluster,
+		UserAgent:            "sluice/" + version,
+		NoCrossNamespaceRefs: o.noCrossNamespace,
+		Registry:             registry,
+		Log:                  mgr.GetLogger().WithName("alerts"),
+	})
+	if err != nil {
+		return fmt.Errorf("preparing alerts: %w", err)
+	}
 	// An answer wakes the reconciler, which asks the runner: each needs the other.
 	var rollouts *reconciler.Reconciler
 	checks := analysis.NewRunner(analysis.RunnerOptions{
@@ -87,6 +99,7 @@ func addEngine(
 		Live:                 mgr.GetAPIReader(),
 		Router:               router,
 		Checker:              checks,
+		Alerter:              alerts,
 		Clock:                clock.RealClock{},
 		Recorder:             mgr.GetEventRecorder("sluice"),
 		Metrics:              counters,
@@ -101,6 +114,9 @@ func addEngine(
 	})
 	if err := mgr.Add(checks); err != nil {
 		return fmt.Errorf("adding the runner of checks: %w", err)
+	}
+	if err := mgr.Add(alerts); err != nil {
+		return fmt.Errorf("adding the sender of alerts: %w", err)
 	}
 	if err := rollouts.SetupWithManager(ctx, mgr, concurrency); err != nil {
 		return fmt.Errorf("adding the reconciler: %w", err)

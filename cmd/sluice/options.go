@@ -33,6 +33,7 @@ type engineOptions struct {
 	noCrossNamespace   bool
 	qps                float64
 	burst              int
+	alerts             alertOptions
 }
 
 func (o *engineOptions) bind(fs *flag.FlagSet) {
@@ -46,6 +47,7 @@ func (o *engineOptions) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.includeLabelPrefix, "include-label-prefix", "", "prefixes of the labels that primaries take over from their targets; * for all")
 	fs.BoolVar(&o.configTracking, "enable-config-tracking", true, "take changes of referenced ConfigMaps and Secrets for changes of the target")
 	fs.BoolVar(&o.noCrossNamespace, "no-cross-namespace-refs", false, "refuse references into other namespaces")
+	o.alerts.bind(fs)
 	// A hundred Canaries that change at once send some three thousand requests, and admission stores its snapshots by the same client: the
 	// limit is for defects. What is fair to others the API server decides.
 	fs.Float64Var(&o.qps, "kubeconfig-qps", 500, "requests to the API server per second, at most")
@@ -60,6 +62,7 @@ func (o *engineOptions) validate() error {
 	if o.eventWebhook != "" && !isURL(o.eventWebhook) {
 		errs = append(errs, errors.New("-event-webhook is not a URL: write it like http://events.example.com/, or leave it empty"))
 	}
+	errs = append(errs, o.alerts.validate())
 	if len(list(o.selectorLabels)) == 0 {
 		errs = append(errs, errors.New("-selector-labels is empty: name at least one label, such as app"))
 	}

@@ -145,7 +145,7 @@ func (c *Caller) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w; check the address, the network policy and the server's load", context.Cause(ctx))
 	}
-	return errors.New(OneLine(c.Redact(Cause(err).Error()), 2*shownDetail))
+	return &Failure{Unsent: unsent(err), text: OneLine(c.Redact(Cause(err).Error()), 2*shownDetail)}
 }
 
 // refusal describes an answer outside 2xx.
@@ -168,7 +168,10 @@ func (c *Caller) refusal(resp *http.Response) error {
 	case http.StatusTooManyRequests:
 		remedy = "; the server limits requests, lengthen the analysis interval"
 	}
-	return fmt.Errorf("HTTP %d %s%s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), remedy, OneLine(c.Redact(detail), shownDetail))
+	return &Failure{
+		Status: resp.StatusCode, After: asked(resp),
+		text: fmt.Sprintf("HTTP %d %s%s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), remedy, OneLine(c.Redact(detail), shownDetail)),
+	}
 }
 
 // words finds an explanation in the usual fields of JSON: message or error, which may be an object or a list in turn.
