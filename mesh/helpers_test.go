@@ -52,6 +52,22 @@ spec:
       - {path: /, pathType: Prefix, backend: {service: {name: APEX, port: {number: 80}}}}
   - host: none.example.com
 `,
+	"ApisixRoute": `apiVersion: apisix.apache.org/v2
+kind: ApisixRoute
+metadata:
+  name: public
+spec:
+  ingressClassName: apisix
+  http:
+  - name: other
+    match: {hosts: [app.example.com], paths: [/other]}
+    backends: [{serviceName: other, servicePort: 80}]
+  - name: root
+    priority: 5
+    match: {hosts: [app.example.com], paths: [/*]}
+    backends: [{serviceName: APEX, servicePort: 80, resolveGranularity: service}]
+    plugins: [{name: prometheus, enable: true, config: {prefer_name: true}}]
+`,
 	"Upstream": `apiVersion: gloo.solo.io/v1
 kind: Upstream
 metadata:

@@ -157,6 +157,7 @@ func (g generator) canary() *v1beta1.Canary {
 		s.Hosts = append(s.Hosts, fmt.Sprintf("h%d.example.com", i))
 	}
 	c.Spec.IngressRef = &v1beta1.LocalObjectReference{Name: "public"}
+	c.Spec.RouteRef = &v1beta1.LocalObjectReference{Name: "public"}
 	c.Spec.UpstreamRef = &v1beta1.NamespacedObjectReference{LocalObjectReference: v1beta1.LocalObjectReference{Name: "public"}}
 	g.traffic(s)
 	for range g.IntN(4) {

@@ -65,6 +65,7 @@ func implementations() map[string]Provider {
 		"nginx":              nginx{},
 		"skipper":            skipper{},
 		"gloo":               gloo{},
+		"apisix":             apisix{},
 		"linkerd":            smi("v1alpha1"),
 		"osm":                smi("v1alpha2"),
 		"smi:v1alpha1":       smi("v1alpha1"),

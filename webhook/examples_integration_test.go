@@ -37,7 +37,7 @@ var judged = map[string]string{
 	"artifacts/examples/linkerd-canary.yaml#1":       accepted,
 	"dev/upgrade-guide.md#1":                         accepted,
 	"faq.md#1":                                       accepted,
-	"tutorials/apisix-progressive-delivery.md#1":     laterProvider,
+	"tutorials/apisix-progressive-delivery.md#1":     accepted,
 	"tutorials/apisix-progressive-delivery.md#2":     accepted,
 	"tutorials/contour-progressive-delivery.md#1":    accepted,
 	"tutorials/gatewayapi-progressive-delivery.md#1": accepted,

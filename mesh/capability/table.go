@@ -64,7 +64,7 @@ func providers() []Provider {
 		built(weighted("traefik", kinds("traefik.io", "v1alpha1", "TraefikService"))),
 		weighted("kuma", kinds("kuma.io", "v1alpha1", "TrafficRoute")),
 		weighted("knative", kinds("serving.knative.dev", "v1", "Service")),
-		weighted("apisix", kinds("apisix.apache.org", "v2", "ApisixRoute"), NeedRouteRef),
+		built(weighted("apisix", kinds("apisix.apache.org", "v2", "ApisixRoute"), NeedRouteRef)),
 		built(weighted("skipper", kinds("networking.k8s.io", "v1", "Ingress"), NeedIngressRef)),
 	}, conditional()...)
 }
