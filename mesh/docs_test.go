@@ -17,7 +17,7 @@ import (
 
 // The documented Canaries are complete, and the documented route is the one that follows.
 func TestDocumentedExamples(t *testing.T) {
-	for _, name := range []string{"apisix", "contour", "gatewayapi", "gloo", "istio", "kubernetes", "nginx", "skipper", "smi", "traefik"} {
+	for _, name := range []string{"apisix", "contour", "gatewayapi", "gloo", "istio", "kubernetes", "kuma", "nginx", "skipper", "smi", "traefik"} {
 		t.Run(name, func(t *testing.T) {
 			blocks := yamlBlocks(readFile(t, filepath.Join("..", "docs", "providers", name+".md")))
 			if len(blocks) == 0 {

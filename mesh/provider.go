@@ -66,6 +66,7 @@ func implementations() map[string]Provider {
 		"skipper":            skipper{},
 		"gloo":               gloo{},
 		"apisix":             apisix{},
+		"kuma":               kuma{},
 		"linkerd":            smi("v1alpha1"),
 		"osm":                smi("v1alpha2"),
 		"smi:v1alpha1":       smi("v1alpha1"),

@@ -44,7 +44,7 @@ func installFiles(config *rest.Config) error {
 	if _, err := os.Stat(sharedCRDs); err == nil {
 		from = sharedCRDs
 	}
-	for _, file := range []string{"apisix-v2.yaml", "gloo-v1.yaml"} {
+	for _, file := range []string{"apisix-v2.yaml", "gloo-v1.yaml", "kuma-meshhttproute.yaml"} {
 		if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(from, file)}, ErrorIfPathMissing: true}); err != nil {
 			return fmt.Errorf("install %s: %w", file, err)
 		}
@@ -76,7 +76,7 @@ func installProviders(ctx context.Context, config *rest.Config) error {
 // it reads back as asked for and a second write finds nothing to do.
 func TestProvidersOnAnAPIServer(t *testing.T) {
 	strict := client.WithFieldValidation(world.admin, metav1.FieldValidationStrict)
-	for _, name := range []string{"apisix", "contour", "gatewayapi:v1beta1", "gloo", "istio", "nginx", "skipper", "traefik"} {
+	for _, name := range []string{"apisix", "contour", "gatewayapi:v1beta1", "gloo", "istio", "kuma", "nginx", "skipper", "traefik"} {
 		for what, split := range splits() {
 			if !runs(name, split) {
 				continue

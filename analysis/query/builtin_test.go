@@ -106,7 +106,7 @@ func TestBuiltinErrors(t *testing.T) {
 }
 
 func TestObserves(t *testing.T) {
-	for provider, want := range map[string]bool{"kubernetes": true, "gatewayapi:v1": true, "gatewayapi:v1beta1": true, "istio": true, "kuma": false, "smi:v1alpha1": false, "": false} {
+	for provider, want := range map[string]bool{"kubernetes": true, "gatewayapi:v1": true, "gatewayapi:v1beta1": true, "istio": true, "knative": false, "smi:v1alpha1": false, "": false} {
 		if got := query.Observes(provider); got != want {
 			t.Errorf("Observes(%q) = %v, want %v", provider, got, want)
 		}

@@ -49,7 +49,8 @@ func TestNames(t *testing.T) {
 		t.Errorf("Names() = %v; want %v", got, want)
 	}
 	if got, want := ImplementedNames(), []string{
-		"apisix", "contour", "gatewayapi:v1", "gatewayapi:v1beta1", "gloo", "istio", "kubernetes", "linkerd", "nginx", "osm", "skipper", "smi:v1alpha1", "smi:v1alpha2",
+		"apisix", "contour", "gatewayapi:v1", "gatewayapi:v1beta1", "gloo", "istio", "kubernetes", "kuma", "linkerd", "nginx", "osm", "skipper", "smi:v1alpha1",
+		"smi:v1alpha2",
 		"smi:v1alpha3", "traefik",
 	}; !slices.Equal(got, want) {
 		t.Errorf("ImplementedNames() = %v; want %v", got, want)

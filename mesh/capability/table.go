@@ -62,7 +62,7 @@ func providers() []Provider {
 		parametric(built(weighted("smi:v1alpha2", kinds("split.smi-spec.io", "v1alpha2", "TrafficSplit")))),
 		parametric(built(weighted("smi:v1alpha3", kinds("split.smi-spec.io", "v1alpha3", "TrafficSplit")))),
 		built(weighted("traefik", kinds("traefik.io", "v1alpha1", "TraefikService"))),
-		weighted("kuma", kinds("kuma.io", "v1alpha1", "TrafficRoute")),
+		built(weighted("kuma", kinds("kuma.io", "v1alpha1", "MeshHTTPRoute"))),
 		weighted("knative", kinds("serving.knative.dev", "v1", "Service")),
 		built(weighted("apisix", kinds("apisix.apache.org", "v2", "ApisixRoute"), NeedRouteRef)),
 		built(weighted("skipper", kinds("networking.k8s.io", "v1", "Ingress"), NeedIngressRef)),
