@@ -119,14 +119,15 @@ func primaryOf(s *corev1.Service, pods map[string]string) core.Workload {
 	return out
 }
 
-// copyAsWanted tells whether a copy leads where the revision says that it is labelled with.
+// copyAsWanted tells whether a copy leads where the revision says that it is labelled with. Of one whose snapshot was deleted nothing better is known, and it is
+// left as it is.
 func (w *world) copyAsWanted(role role, have *corev1.Service) bool {
 	if have == nil {
 		return false
 	}
 	s := revision.ByDigest(w.snapshots, pinOf(have))
 	if s == nil {
-		return false
+		return pinOf(have) != ""
 	}
 	want, err := w.copyFor(role, have, s)
 	return err == nil && equality.Semantic.DeepEqual(want.Spec, have.Spec)

@@ -160,6 +160,9 @@ func (d *decision) takeSkip() string {
 // primaryReadiness and canaryReadiness say in words what a side lacks.
 func (d *decision) primaryReadiness() string {
 	if p := d.in.Primary; d.podless() && p.Exists {
+		if d.unlisted() {
+			return "it does not lead there yet: " + d.canaryReadiness()
+		}
 		return endpoints(d.in.Canary.PrimaryName(), d.in.Services.PrimaryReady, p.Total > p.Updated)
 	}
 	text := readiness(d.in.Primary, d.in.Services.PrimaryReady)

@@ -117,7 +117,9 @@ func (d *decision) apexReachesTarget() bool {
 	d.plan.Services = &ServicesIntent{Apex: SideTarget}
 	s := d.in.Services
 	if d.podless() {
-		return d.targetLeadsAlike() || d.nothingServes()
+		// Whom no route has led away needs no way back.
+		never := d.in.Promoted == nil && d.st.PromotedRevision == "" && !d.in.Route.Exists
+		return never || d.targetLeadsAlike() || d.nothingServes()
 	}
 	return s.Apex == SideTarget && (s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100) || d.nothingServes())
 }

@@ -1,6 +1,10 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
+)
 
 // This file holds what differs where the target is a Service. The pods behind it are their owners' business, so that there is nothing to scale and
 // nobody's images to compare; and the Service of that name is the target itself, so that there is no apex Service to turn: users come by the route, or by
@@ -32,4 +36,26 @@ func endpoints(service string, ready int32, stale bool) string {
 		text += ", not all of them by its present revision"
 	}
 	return text
+}
+
+// listFirst keeps the primary's Service where it leads until ready endpoints of the rollout's revision are seen behind the canary's. The pods of a workload are
+// replaced as others become ready; the endpoints of a Service go all at once.
+func (d *decision) listFirst() {
+	if !d.podless() {
+		return
+	}
+	d.ro().PodHash = d.ro().Revision
+	d.ensureServices()
+	if d.unlisted() {
+		d.plan.Primary = nil
+	}
+}
+
+// unlisted tells whether the primary's Service has ready endpoints, is to be led elsewhere, and none are seen there.
+func (d *decision) unlisted() bool {
+	ro, s := d.ro(), d.in.Services
+	if !d.podless() || ro == nil || ro.Stage != v1beta1.StagePromoting || d.in.Primary.Revision == ro.Revision {
+		return false
+	}
+	return s.PrimaryReady > 0 && (s.PinnedHash != ro.Revision || s.CanaryReady == 0)
 }

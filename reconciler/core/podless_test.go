@@ -68,6 +68,24 @@ func TestServiceStories(t *testing.T) {
 			w.dirty = true
 			w.must(t, 2*time.Minute, w.phase(v1beta1.PhaseSucceeded))
 		},
+		// The endpoints of a Service go all at once, so it is not led where none are.
+		"service-restore-without-endpoints": func(t *testing.T, w *world) {
+			deadline := int32(30)
+			w.canary.Spec.ProgressDeadlineSeconds = &deadline
+			for _, r := range []string{"beef02", "beef03"} {
+				w.ships(t, r)
+			}
+			w.copies.ends["beef02"] = 0
+			w.asks("restore:beef02")
+			w.must(t, time.Minute, func() bool { return w.canary.Status.Rollout != nil })
+			w.must(t, 2*time.Minute, func() bool { return w.canary.Status.Rollout == nil })
+			if w.promoted != "beef03" || w.copies.primary.listed != "beef03" {
+				t.Errorf("promoted %s, primary leads to %s", w.promoted, w.copies.primary.listed)
+			}
+			delete(w.copies.ends, "beef02")
+			w.asks("restore:beef02")
+			w.must(t, time.Minute, func() bool { return w.promoted == "beef02" && w.copies.primary.listed == "beef02" })
+		},
 		"service-given-back": func(t *testing.T, w *world) {
 			w.push("v2")
 			w.must(t, time.Minute, atHalf(w))
@@ -89,6 +107,21 @@ func TestServiceStories(t *testing.T) {
 			}
 			golden(t, name, w.story())
 		})
+	}
+}
+
+// A Canary that is deleted before its first route has taken users from the Service lets it go as it is.
+func TestServiceLeftBeforeItsFirstRoute(t *testing.T) {
+	w := newServiceWorld(progressive())
+	w.must(t, time.Minute, func() bool { return w.primary.exists })
+	if len(w.routes) > 0 {
+		t.Fatalf("there is a route already: %+v", w.routes)
+	}
+	w.push("v2")
+	w.leaving, w.dirty = true, true
+	w.must(t, time.Minute, func() bool { return w.given })
+	if w.copies.target.to != "v2" {
+		t.Errorf("the Service leads to %s", w.copies.target.to)
 	}
 }
 

@@ -16,6 +16,7 @@ func promote(d *decision) v1beta1.Stage {
 		return stage
 	}
 	d.givePrimary()
+	d.listFirst()
 	overtaken := d.in.Live != nil && d.in.Live.Digest != ro.Revision
 	if d.in.Services.CanaryReady == 0 || d.in.Services.CanaryOther > 0 || overtaken {
 		d.takeBack()

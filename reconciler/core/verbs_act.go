@@ -82,6 +82,12 @@ func restore(d *decision, v v1beta1.Verb, req *VerbRequest) string {
 	d.st.Restore = &v1beta1.RestoreStatus{Revision: digest, By: req.By, At: metav1.NewMicroTime(req.At)}
 	ro := d.ro()
 	switch live := d.verbState().Live; {
+	case ro != nil && ro.Stage == v1beta1.StageFencing:
+		// It would go on with what has overtaken it.
+		d.callOff(req.By)
+		if live == d.st.CurrentRevision && live != digest {
+			d.st.FailedRevision = d.st.CurrentRevision
+		}
 	case ro != nil && !terminal(ro.Stage):
 		d.callOff(req.By)
 	case ro == nil && live == d.st.CurrentRevision && live != digest:

@@ -168,6 +168,20 @@ func TestVerbs(t *testing.T) {
 			w.push("beef02")
 			w.reason(t, "Reverted")
 		}},
+		"verb-restore-while-overtaken": {progressive(), func(t *testing.T, w *world) {
+			for _, r := range []string{"beef02", "beef03"} {
+				w.ships(t, r)
+			}
+			w.push("beef04")
+			w.must(t, time.Minute, w.weighs(25))
+			w.push("beef05")
+			w.must(t, time.Minute, func() bool { return w.canary.Status.Rollout.Stage == v1beta1.StageFencing })
+			w.asks("restore:beef02")
+			w.must(t, time.Minute, func() bool { return w.promoted == "beef02" && w.canary.Status.Rollout == nil })
+			w.stays(t, "what had overtaken it waits", func() bool { return w.primary.template == "beef02" && w.canary.Status.Rollout == nil })
+			w.reason(t, "Restored")
+			w.ships(t, "beef06")
+		}},
 		"verb-restore-that-fails": {progressive(), func(t *testing.T, w *world) {
 			deadline := int32(30)
 			w.canary.Spec.ProgressDeadlineSeconds = &deadline

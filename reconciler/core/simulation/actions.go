@@ -138,7 +138,7 @@ func describe(s *v1beta1.CanarySpec) string {
 
 func scaleTarget(w *World, a, _ int) {
 	d := w.target.real
-	if !d.exists || w.target.daemonSet {
+	if !d.exists || w.target.daemonSet || w.strategy.service {
 		return
 	}
 	d.replicas = int8(a % 4)
@@ -209,7 +209,9 @@ func deleteTarget(w *World, _, _ int) {
 // recreateTarget is what a user does some time after a target was deleted.
 func (w *World) recreateTarget() {
 	d := w.target.real
-	d.exists, d.replicas, w.idleReplicas = true, 2, true
+	if d.exists = true; !w.strategy.service {
+		d.replicas, w.idleReplicas = 2, true
+	}
 	if w.strategy.ephemeral {
 		d.guarded = w.webhook() && !w.canary.real.gone && core.NeedsHold(w.admit(), at(w.now))
 		d.held = d.guarded
@@ -231,8 +233,13 @@ func deletePrimary(w *World, _, _ int) {
 }
 
 func deleteService(w *World, a, _ int) {
+	if a %= 3; w.strategy.service && a != 1 {
+		// The primary's copy is the primary, and the apex Service is the target.
+		deletePrimary(w, 0, 0)
+		return
+	}
 	s := w.services.real
-	switch a % 3 {
+	switch a {
 	case 0:
 		s.primary = false
 	case 1:
@@ -240,7 +247,7 @@ func deleteService(w *World, a, _ int) {
 	case 2:
 		s.apex = false
 	}
-	w.say("user: deletes Service %d", a%3)
+	w.say("user: deletes Service %d", a)
 	w.hurtIf(true)
 	set(w, kindServices, &w.services, s)
 	w.moved()
@@ -277,6 +284,14 @@ func losePods(w *World, a, b int) {
 	w.hurtIf(true)
 	keep := b % 2
 	w.say("cluster: pods of %s are lost", kindNames[wl.kind])
+	if w.strategy.service {
+		w.hurt(wl, func(p *pod) {
+			if p.readyAt <= w.now {
+				p.readyAt = w.now + podStart
+			}
+		})
+		return
+	}
 	if len(wl.pods) > keep {
 		wl.pods = wl.pods[:keep]
 	}
@@ -308,6 +323,10 @@ func rot(w *World, a, _ int) {
 func (w *World) fail(template int8) {
 	w.hurtIf(true)
 	w.say("cluster: no pod of %s becomes ready any more", revision{template: template}.hash())
+	if w.strategy.service {
+		w.hurtCopies(template, func(p *pod) { p.readyAt = never })
+		return
+	}
 	for _, side := range []*workload{&w.primary, &w.target} {
 		side.rotten |= 1 << template
 		w.hurt(side, func(p *pod) {
@@ -321,6 +340,10 @@ func (w *World) fail(template int8) {
 // sicken has no new pod of the primary become ready, whatever it runs, until it heals.
 func sicken(w *World, _, b int) {
 	w.hurtIf(true)
+	if w.strategy.service {
+		w.sickenCopy(b%2 == 0)
+		return
+	}
 	w.say("cluster: no new pod of the primary becomes ready for now")
 	w.primary.rotten = 1<<templates - 1
 	if b%2 == 0 {
@@ -330,6 +353,10 @@ func sicken(w *World, _, b int) {
 
 // heal lets pods of all templates but the broken one become ready again.
 func (w *World) heal() {
+	if w.strategy.service {
+		w.healCopies()
+		return
+	}
 	for _, side := range []*workload{&w.primary, &w.target} {
 		side.rotten = 0
 		w.hurt(side, func(p *pod) {

@@ -97,7 +97,7 @@ func (w *World) carryPrimary(_ *core.Observed, p *core.Plan) {
 		w.own(&w.primary, deployment{generation: w.primary.seen.generation})
 		return
 	}
-	if p.Primary == nil {
+	if p.Primary == nil || w.strategy.service {
 		return
 	}
 	r, ok := parse(p.Primary.Revision)
@@ -120,6 +120,10 @@ func (w *World) carryPrimary(_ *core.Observed, p *core.Plan) {
 }
 
 func (w *World) carryServices(_ *core.Observed, p *core.Plan) {
+	if w.strategy.service {
+		w.carryCopies(p)
+		return
+	}
 	if p.Services == nil {
 		return
 	}
@@ -173,6 +177,11 @@ func (w *World) carryTarget(_ *core.Observed, p *core.Plan) {
 			return
 		}
 		d.spec = r.bare()
+	}
+	if w.strategy.service {
+		// It has neither pods nor a hold.
+		w.own(&w.target, d)
+		return
 	}
 	if n := p.Target.Replicas; n != nil {
 		d.replicas = w.scaleTarget(int8(*n))

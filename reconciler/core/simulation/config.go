@@ -51,13 +51,13 @@ func (w *World) push(template int8) {
 	w.say("user: pushes %s", revision{template: template}.hash())
 	w.snapshotFirst()
 	d.spec = revision{template: template}
-	if w.webhook() && !w.canary.real.gone {
+	if w.webhook() && !w.canary.real.gone && !w.strategy.service {
 		w.admitTemplate(&d)
 	}
 	if w.unattended(&d) {
 		w.trusted |= revision{template, w.config.real}.bit()
 	}
-	if !w.webhook() || w.canary.real.deleted {
+	if !w.webhook() && !w.strategy.service || w.canary.real.deleted {
 		// Nobody holds it back, and whoever deletes a Canary gets the target as they ask for it.
 		w.unheld()
 		w.asAsked = w.asAsked || w.canary.real.deleted
@@ -89,7 +89,7 @@ func (w *World) admitTemplate(d *deployment) {
 
 // snapshotFirst is what admission stores before a change lands.
 func (w *World) snapshotFirst() {
-	if !w.webhook() || w.canary.real.gone || w.admissionSees.status == nil || w.admissionSees.status.Phase == "" {
+	if w.strategy.service || !w.webhook() || w.canary.real.gone || w.admissionSees.status == nil || w.admissionSees.status.Phase == "" {
 		return
 	}
 	if s := w.snapshots.real.with(w.live()); s != w.snapshots.real {
@@ -107,8 +107,8 @@ func (w *World) stamp(part, by, digest string) {
 
 // changeConfig is a user's change of the config, stored after a delay, or never: something behind admission refused it.
 func (w *World) changeConfig(content int8, delay time.Duration, refused bool) {
-	if content == w.config.real || w.strategy.ephemeral {
-		// What an ephemeral primary's target references is immutable.
+	if content == w.config.real || w.strategy.ephemeral || w.strategy.service {
+		// What an ephemeral primary's target references is immutable, and a Service references nothing.
 		return
 	}
 	l := landing{at: w.now + delay, content: content, fenced: -1, seen: w.webhook()}

@@ -140,6 +140,10 @@ func (c *Coverage) hollow(s *Strategy, n int) []string {
 		must = slices.Concat(edges, analysisEdges)
 	}
 	for _, e := range must {
+		if s.service && e[0] == v1beta1.StageFencing && e[1] == v1beta1.StageRollingBack {
+			// It has no pods to wait for, so the way back is over at once.
+			continue
+		}
 		note(label(e), c.Transitions[e])
 		if s.weighted {
 			// Without a route some stages are over at once.

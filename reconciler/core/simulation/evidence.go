@@ -97,7 +97,9 @@ func (w *World) begin(ro *v1beta1.RolloutStatus) evidence {
 func (e *evidence) goOn(ro *v1beta1.RolloutStatus) {
 	if e.fencing && ro.Stage != v1beta1.StageFencing {
 		// It starts at its first step again.
-		e.passed, e.served = e.passed[:0], false
+		e.passed = e.passed[:0]
+		// Called off, it only loses the users that it has.
+		e.served = e.served && ro.Stage == v1beta1.StageRollingBack
 	}
 	e.fencing = ro.Stage == v1beta1.StageFencing
 	e.inPrimary = ro.InPrimary

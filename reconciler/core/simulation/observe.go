@@ -35,6 +35,9 @@ func (w *World) fill(o *v1beta1.Canary, c *canary) {
 	if w.strategy.daemonSet {
 		o.Spec.TargetRef.Kind = "DaemonSet"
 	}
+	if w.strategy.service {
+		o.Spec.TargetRef = v1beta1.LocalObjectReference{APIVersion: "v1", Kind: "Service", Name: "app"}
+	}
 	o.Status = v1beta1.CanaryStatus{}
 	if c.status != nil {
 		o.Status = *c.status
@@ -66,13 +69,17 @@ func (w *World) observe() core.Observed {
 	}
 	hash := ""
 	if core.NeedsPodHash(in.Canary) && in.Live != nil {
-		in.LivePodHash = w.podHash(&in.Target)
+		in.LivePodHash = w.podHash(&in)
 		hash = in.LivePodHash
 	}
 	if st.Rollout != nil && st.Rollout.PodHash != "" {
 		hash = st.Rollout.PodHash
 	}
-	in.Services = w.observedServices(hash)
+	if w.strategy.service {
+		w.observeCopies(&in, hash)
+	} else {
+		in.Services = w.observedServices(hash)
+	}
 	w.observeScaler(&in)
 	w.hear(&in)
 	return in
@@ -86,7 +93,12 @@ func (w *World) observedLive() *core.Revision {
 }
 
 // podHash is read from the API server, so only in the stage that needs it.
-func (w *World) podHash(t *core.Workload) string {
+func (w *World) podHash(in *core.Observed) string {
+	if w.strategy.service {
+		// The revision itself.
+		return in.Live.Digest
+	}
+	t := &in.Target
 	if !t.Current || t.Held {
 		return ""
 	}

@@ -147,6 +147,9 @@ func (w *World) hold() {
 	}
 	w.holdApex()
 	w.holdHome()
+	if w.strategy.service {
+		w.holdFront()
+	}
 }
 
 // missed tells that what was taken away may still be felt: a side lacks pods, the data plane has yet to follow, or the controller cannot have seen that
@@ -163,8 +166,8 @@ func (w *World) holdCapacity(s *split) {
 		return
 	}
 	switch {
-	case s.viaApex && w.strategy.ephemeral:
-		// See holdHome.
+	case s.viaApex && (w.strategy.ephemeral || w.strategy.service):
+		// See holdHome and holdFront.
 	case s.viaApex:
 		side := &w.primary
 		if w.services.real.side == sideTarget {
@@ -193,7 +196,7 @@ func (w *World) canaryPods() int {
 
 // reached tells whether users of the canary reach a pod.
 func (w *World) reached(p *pod) bool {
-	return p.readyAt <= w.now && (w.services.real.pin == unpinned || p.spec.template == w.services.real.pin)
+	return p.readyAt <= w.now && (w.strategy.service || w.services.real.pin == unpinned || p.spec.template == w.services.real.pin)
 }
 
 // holdContent: who is sent to the canary meets the revision under analysis, from its first step on, or what was promoted.
@@ -331,6 +334,9 @@ func (w *World) given() {
 	}
 	if t.real.spec.template != w.snapshots.real.promoted.template {
 		w.violate(promiseRestore, "the application is given back with %s, the last good one is %s", t.real.spec.hash(), w.snapshots.real.promoted.hash())
+	}
+	if w.strategy.service {
+		t = &w.front
 	}
 	if t.ready(w.now, nil) == 0 && !w.emptied() {
 		w.violate(promiseHealthy, "the application is given back without a ready pod")

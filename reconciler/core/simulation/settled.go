@@ -152,7 +152,7 @@ func (w *World) stuckBeforeFirst() bool {
 		return w.initialising() && w.live().template == brokenTemplate && !w.target.real.held && w.reported().Reason == "TargetNotReady"
 	}
 	broken := w.live().template == brokenTemplate && w.primary.real.spec.template == brokenTemplate
-	untouched := w.services.real.side == sideTarget && !w.target.real.held
+	untouched := (w.services.real.side == sideTarget || w.strategy.service) && !w.target.real.held
 	return w.status().Phase == v1beta1.PhaseInitializing && broken && untouched && w.reported().Reason == "PrimaryNotReady"
 }
 
@@ -176,13 +176,16 @@ func (w *World) unsettledPrimary() string {
 		return fmt.Sprintf("the primary runs %s, promoted is %s", p.real.spec.digest(), marked.promoted.digest())
 	case st.PromotedRevision != marked.promoted.digest():
 		return fmt.Sprintf("status says that %s is promoted, marked is %s", st.PromotedRevision, marked.promoted.digest())
-	case p.real.replicas == 0 || ready < p.real.replicas || len(p.pods) > int(p.real.replicas) && !w.strategy.scaled:
+	case p.real.replicas == 0 || ready < p.real.replicas || len(p.pods) > int(p.real.replicas) && !w.strategy.scaled && !w.strategy.service:
 		return fmt.Sprintf("%d of %d pods of the primary are ready", ready, p.real.replicas)
 	}
 	return ""
 }
 
 func (w *World) unsettledServices() string {
+	if w.strategy.service {
+		return w.unsettledCopies()
+	}
 	if s := w.services.real; !s.primary || !s.canary || !s.apex || s.side != sidePrimary || s.pin != unpinned {
 		return fmt.Sprintf("the Services are %+v", s)
 	}

@@ -14,6 +14,8 @@ type Strategy struct {
 	Name string
 	// weighted tells that the provider has a route with weights; daemonSet what the target is.
 	weighted, daemonSet bool
+	// service tells that the target is a Service.
+	service bool
 	// scaled tells that the Canary names an autoscaler.
 	scaled bool
 	// ephemeral tells that the primary is there during rollouts only.
@@ -45,6 +47,8 @@ func Strategies() []*Strategy {
 		{Name: "autoscaled", weighted: true, scaled: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 30, MaxWeight: 60}},
 		{Name: "autoscaled-blue-green", weighted: true, scaled: true, analysis: v1beta1.CanaryAnalysis{Iterations: 2}},
 		{Name: "daemonset", weighted: true, daemonSet: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 30, MaxWeight: 60}},
+		{Name: "service", weighted: true, service: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 25, MaxWeight: 50}},
+		{Name: "service-blue-green", weighted: true, service: true, analysis: v1beta1.CanaryAnalysis{Iterations: 2}},
 		{Name: "ephemeral", weighted: true, ephemeral: true, analysis: v1beta1.CanaryAnalysis{StepWeight: 25, MaxWeight: 50}},
 		{Name: "ephemeral-blue-green", weighted: true, ephemeral: true, analysis: v1beta1.CanaryAnalysis{Iterations: 2}},
 		{Name: "ephemeral-services", ephemeral: true, analysis: v1beta1.CanaryAnalysis{Iterations: 2}},

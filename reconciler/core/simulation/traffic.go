@@ -120,6 +120,8 @@ type endpoints struct {
 	primary, apexPrimary, apexTarget int8
 	canary                           [templates]int8
 	pin                              int8
+	// primaryBy and targetBy are what the endpoints of Services were listed by, where the target is one.
+	primaryBy, targetBy int8
 }
 
 // traffic is the part of the world that users meet.
@@ -136,7 +138,12 @@ type traffic struct {
 }
 
 // moved has endpoints follow pods and Services.
-func (w *World) moved() { w.endpointsAt = min(w.endpointsAt, w.now+endpointLag) }
+func (w *World) moved() {
+	w.endpointsAt = min(w.endpointsAt, w.now+endpointLag)
+	if w.strategy.service {
+		w.follow()
+	}
+}
 
 // direct is a new split, from whomever: the provider accepts it later.
 func (w *World) direct(s split) {
@@ -169,12 +176,18 @@ func (w *World) flow() {
 	}
 	if w.endpointsAt <= w.now {
 		w.endpointsAt = never
+		if w.strategy.service {
+			w.relist()
+		}
 		set(w, kindEndpoints, &w.endpoints, w.countEndpoints())
 	}
 }
 
 // countEndpoints looks which pods are ready behind which Service.
 func (w *World) countEndpoints() endpoints {
+	if w.strategy.service {
+		return w.countCopies()
+	}
 	s := &w.services.real
 	e := endpoints{pin: s.pin}
 	if s.primary {

@@ -222,6 +222,10 @@ func (w *World) pass(wl *workload) {
 
 // hurt changes pods behind the back of everybody.
 func (w *World) hurt(wl *workload, change func(*pod)) {
+	if w.strategy.service {
+		w.hurtCopies(w.listedFor(wl), change)
+		return
+	}
 	for i := range wl.pods {
 		change(&wl.pods[i])
 	}

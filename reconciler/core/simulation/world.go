@@ -39,6 +39,7 @@ type World struct {
 	target   workload
 	primary  workload
 	traffic
+	copies
 	snapshots object[snapshots]
 	config    object[int8]
 	configs
@@ -101,6 +102,9 @@ func newWorld(s *Strategy, spec *v1beta1.CanarySpec) *World {
 		// What serves when Sluice comes goes on to do so.
 		w.trusted = revision{}.bit()
 	}
+	if s.service {
+		w.serviceWorld()
+	}
 	w.awake = true
 	return w
 }
@@ -118,6 +122,7 @@ func rested(s *Strategy, spec *v1beta1.CanarySpec) *World {
 func (w *World) clone() *World {
 	c := *w
 	c.target.pods, c.primary.pods, c.splits = slices.Clone(w.target.pods), slices.Clone(w.primary.pods), slices.Clone(w.splits)
+	c.front.pods = slices.Clone(w.front.pods)
 	c.answers, c.landings = slices.Clone(w.answers), slices.Clone(w.landings)
 	return &c
 }
@@ -153,6 +158,7 @@ func (w *World) slow(p purpose, n int, d time.Duration) time.Duration {
 // next is when something happens next.
 func (w *World) next() moment {
 	next := min(w.acceptAt, w.followAt, w.endpointsAt, w.target.controllerAt, w.primary.controllerAt, w.target.nextPod(w.now), w.primary.nextPod(w.now),
+		w.front.nextPod(w.now),
 		w.canary.due, w.target.due, w.primary.due, w.services.due, w.endpoints.due, w.route.due, w.snapshots.due, w.config.due, w.admissionAt, w.roundAt)
 	for i := range w.landings {
 		next = min(next, w.landings[i].at)
@@ -202,8 +208,12 @@ func (w *World) Run(until moment, cond func() bool) bool {
 func (w *World) happen() {
 	w.carryOver()
 	w.landConfigs()
-	w.pass(&w.target)
-	w.pass(&w.primary)
+	if w.strategy.service {
+		w.passCopies()
+	} else {
+		w.pass(&w.target)
+		w.pass(&w.primary)
+	}
 	w.autoscale()
 	w.flow()
 	w.deliver()
