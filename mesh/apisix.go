@@ -65,7 +65,8 @@ func (a apisix) Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstr
 	for _, rule := range rules {
 		backends := mapsIn(rule["backends"])
 		if len(backends)+len(listOf(rule["upstreams"])) > 1 {
-			return nil, fmt.Errorf("%s: rule %q of %s has further backends beside Service %s; give that Service a rule of its own", fieldRouteRef, rule["name"], source, apex)
+			return nil, fmt.Errorf("%s: rule %q of %s has further backends beside Service %s; give that Service a rule of its own",
+				fieldRouteRef, rule["name"], source, apex)
 		}
 		own, _ := rule["priority"].(int64)
 		rule["priority"] = own + apisixPriority

@@ -89,7 +89,8 @@ func (g gloo) renderUpstream(c *v1beta1.Canary, o Object, spec map[string]any) e
 	}
 	copied := map[string]any{}
 	for _, field := range []string{
-		"sslConfig", "circuitBreakers", "connectionConfig", "loadBalancerConfig", "useHttp2", "initialStreamWindowSize", "initialConnectionWindowSize", "httpProxyHostname",
+		"sslConfig", "circuitBreakers", "connectionConfig", "loadBalancerConfig", "useHttp2", "initialStreamWindowSize",
+		"initialConnectionWindowSize", "httpProxyHostname",
 	} {
 		copied[field] = settings[field]
 	}

@@ -2,7 +2,7 @@ package mesh
 
 import (
 	"cmp"
-	"errors"
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -35,7 +35,8 @@ func (k kuma) Render(c *v1beta1.Canary, o Object, existing *unstructured.Unstruc
 		return nil, err
 	}
 	if existing != nil && !claimed(existing, c) && len(k.rules(c, existing)) == 0 {
-		return nil, errors.New("spec.service.name: " + o.String() + ", which would hold the weights, exists and leads to neither the primary nor the canary; rename or delete it")
+		return nil, fmt.Errorf("spec.service.name: %s, which would hold the weights, exists and leads to neither the primary nor the canary; "+
+			"rename or delete it", o)
 	}
 	out, _ := prepared(c, o, existing)
 	every := map[string]any{"path": map[string]any{"type": "PathPrefix", "value": "/"}}
