@@ -24,8 +24,8 @@ const (
 
 const (
 	alertTimeout  = 10 * time.Second
-	longestAsked  = time.Minute // that a chat may have us wait for
-	alertsSources = 10 * time.Second
+	longestAsked  = time.Minute      // that a chat may have us wait for
+	sourceTimeout = 10 * time.Second // to read the AlertProvider and its Secret
 )
 
 // alertPauses are between the attempts at one alert.
@@ -47,6 +47,11 @@ func (a *Alerter) deliver(ctx context.Context, p posting) (err error) {
 	if err != nil {
 		return err
 	}
+	return a.send(ctx, chat, req)
+}
+
+// send posts a request until the chat took it, or there is no use in going on.
+func (a *Alerter) send(ctx context.Context, chat GlobalAlerts, req alert.Request) error {
 	caller, done, err := a.caller(chat)
 	if err != nil {
 		return err
@@ -114,7 +119,7 @@ func (a *Alerter) chat(ctx context.Context, p posting) (GlobalAlerts, error) {
 	if p.to.name == "" {
 		return *a.o.Global, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, alertsSources)
+	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
 	if a.o.NoCrossNamespaceRefs && p.to.namespace != p.message.Namespace {
 		return GlobalAlerts{}, fmt.Errorf("providerRef names namespace %q, but references across namespaces are switched off: use an AlertProvider in %q",

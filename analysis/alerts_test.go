@@ -141,12 +141,16 @@ func (a *alerting) run() {
 // await waits until an outcome was counted n times, and says what the log says then.
 func (a *alerting) await(outcome string, n int) string {
 	a.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	ctx, cancel := context.WithTimeout(a.Context(), 20*time.Second)
+	defer cancel()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
 	for a.count(outcome) < n {
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
 			a.Fatalf("%d alerts are %s, want %d", a.count(outcome), outcome, n)
 		}
-		time.Sleep(time.Millisecond)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
