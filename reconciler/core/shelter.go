@@ -45,9 +45,9 @@ func (d *decision) goodCapacity() int32 {
 }
 
 // shelter gives the canary the users that the primary can take less of than it has, as far as the canary's own pods go. It never takes users away from
-// the canary.
+// the canary. Without a route with weights nobody can be sent there.
 func (d *decision) shelter(capacity int32) {
-	if !d.sound() {
+	if !d.in.Traffic.Weighted || !d.sound() {
 		return
 	}
 	want := min(allUsers-capacity, share(d.in.Services.CanaryReady, d.in.Primary.Replicas), d.ro().Shelter)
@@ -88,6 +88,12 @@ func (d *decision) keepsUsers() bool {
 func (d *decision) waitToTakeBack() {
 	ro := d.ro()
 	switch {
+	case d.st.CanaryWeight == 0 && !d.in.Traffic.Weighted && ro.Shelter > 0:
+		_, _, canary := d.in.Canary.ServiceNames()
+		d.wait("RollingBack", "%s; users are on the primary, which is going back to revision %s (%s); no route can send them to the healthy pods behind "+
+			"the Service %s, which are kept until then, or until %s is changed",
+			ro.Reason, d.in.Promoted.Digest, d.primaryReadiness(), canary, d.spec.TargetRef.Name)
+		return
 	case d.st.CanaryWeight == 0:
 		d.wait("RollingBack", "%s; users are on the primary, which is going back to revision %s: %s", ro.Reason, d.in.Promoted.Digest, d.primaryReadiness())
 		return

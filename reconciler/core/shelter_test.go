@@ -94,6 +94,23 @@ func TestFailedPromotionWithBrokenPrimaryThenFix(t *testing.T) {
 	golden(t, "failed-promotion-then-fix", w.story())
 }
 
+// Without a route nobody can be sent to the healthy canary: its pods are kept, nobody is told that they serve, and a fix is shipped.
+func TestFailedPromotionWithoutARoute(t *testing.T) {
+	spec := blueGreen()
+	spec.ProgressDeadlineSeconds = new(int32(30))
+	w := initialised(t, spec, false)
+	w.push("v2")
+	w.must(t, time.Minute, func() bool { ro := w.canary.Status.Rollout; return ro != nil && ro.Stage == v1beta1.StagePromoting })
+	w.breakPrimary("v1", "v2")
+	w.must(t, 2*time.Minute, func() bool { return w.canary.Status.Phase == v1beta1.PhaseFailed })
+	w.stays(t, "the healthy pods are kept, without users", func() bool {
+		return w.canary.Status.CanaryWeight == 0 && w.ready(&w.target, "v2") == 2 && w.canary.Status.Rollout != nil
+	})
+	w.says(t, "RollingBack", "no route can send them", "app-canary")
+	w.ships(t, "v3")
+	golden(t, "failed-promotion-without-a-route", w.story())
+}
+
 // A fix that fails in the primary leaves users where they were, and the next one is taken up.
 func TestFixThatFailsLeavesTheHealthyCopy(t *testing.T) {
 	for name, breaks := range map[string]func(*world){
