@@ -249,9 +249,12 @@ func (w *World) carryCopies(p *core.Plan) {
 	}
 }
 
+// heldElsewhere tells that what users of the apex Service find is held by holdHome or holdFront.
+func (s *Strategy) heldElsewhere() bool { return s.ephemeral || s.service }
+
 // holdFront: who is sent to the target itself finds what was analysed there.
 func (w *World) holdFront() {
-	if w.asAsked || w.hurtLately() {
+	if !w.strategy.service || w.asAsked || w.hurtLately() {
 		return
 	}
 	for i := range w.splits {

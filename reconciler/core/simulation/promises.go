@@ -147,9 +147,7 @@ func (w *World) hold() {
 	}
 	w.holdApex()
 	w.holdHome()
-	if w.strategy.service {
-		w.holdFront()
-	}
+	w.holdFront()
 }
 
 // missed tells that what was taken away may still be felt: a side lacks pods, the data plane has yet to follow, or the controller cannot have seen that
@@ -166,7 +164,7 @@ func (w *World) holdCapacity(s *split) {
 		return
 	}
 	switch {
-	case s.viaApex && (w.strategy.ephemeral || w.strategy.service):
+	case s.viaApex && w.strategy.heldElsewhere():
 		// See holdHome and holdFront.
 	case s.viaApex:
 		side := &w.primary

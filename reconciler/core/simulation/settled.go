@@ -152,8 +152,13 @@ func (w *World) stuckBeforeFirst() bool {
 		return w.initialising() && w.live().template == brokenTemplate && !w.target.real.held && w.reported().Reason == "TargetNotReady"
 	}
 	broken := w.live().template == brokenTemplate && w.primary.real.spec.template == brokenTemplate
-	untouched := (w.services.real.side == sideTarget || w.strategy.service) && !w.target.real.held
+	untouched := w.untouched()
 	return w.status().Phase == v1beta1.PhaseInitializing && broken && untouched && w.reported().Reason == "PrimaryNotReady"
+}
+
+// untouched tells whether users are on a target that nobody holds.
+func (w *World) untouched() bool {
+	return (w.services.real.side == sideTarget || w.strategy.service) && !w.target.real.held
 }
 
 func (w *World) unsettledStatus() string {
