@@ -8,6 +8,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -44,12 +45,14 @@ func hasEvent(plan core.Plan, reason string) bool {
 	return false
 }
 
-// findBystanders lists what in a namespace selects pods by their labels, as far as it may be read.
+// findBystanders lists what in a namespace selects pods by their labels, as far as it may be read. The API server may answer from its cache without
+// waiting for the newest state: admission has looked a moment before, and a namespace with many Canaries asks as many times.
 func findBystanders(ctx context.Context, reader client.Reader, namespace string) (revision.Bystanders, error) {
 	var budgets policyv1.PodDisruptionBudgetList
 	var policies networkingv1.NetworkPolicyList
+	cached := &client.ListOptions{Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: "0"}}
 	for _, list := range []client.ObjectList{&budgets, &policies} {
-		if err := reader.List(ctx, list, client.InNamespace(namespace)); err != nil && !apierrors.IsForbidden(err) {
+		if err := reader.List(ctx, list, cached); err != nil && !apierrors.IsForbidden(err) {
 			return revision.Bystanders{}, fmt.Errorf("list what selects pods in namespace %s: %w", namespace, err)
 		}
 	}

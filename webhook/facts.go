@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -91,11 +92,14 @@ func (f factFinder) onlyTarget(ctx context.Context, namespace string, target *un
 	defer cancel()
 	var budgets policyv1.PodDisruptionBudgetList
 	var policies networkingv1.NetworkPolicyList
+	var lists sync.WaitGroup
 	for _, list := range []client.ObjectList{&budgets, &policies} {
-		if err := f.live.List(ctx, list, client.InNamespace(namespace)); err != nil {
-			continue
-		}
+		lists.Go(func() {
+			// What could not be listed stays empty.
+			_ = f.live.List(ctx, list, client.InNamespace(namespace))
+		})
 	}
+	lists.Wait()
 	names, err := revision.Bystanders{Budgets: budgets.Items, Policies: policies.Items}.OnlyTarget(s, f.selectorLabels)
 	if err != nil {
 		return nil

@@ -121,7 +121,7 @@ func (o *controllerOptions) bind(fs *flag.FlagSet) {
 	fs.BoolVar(&o.leaderElection, "enable-leader-election", true, "let one replica at a time reconcile")
 	fs.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the lease; by default Sluice's own")
 	o.lease.bind(fs)
-	fs.IntVar(&o.concurrency, "threadiness", 10, "Canaries that are reconciled at the same time")
+	fs.IntVar(&o.concurrency, "threadiness", 40, "Canaries that are reconciled at the same time")
 	fs.DurationVar(&o.drain, "drain", 5*time.Second, "how long admission is still answered after SIGTERM, until API servers have learned that this replica goes")
 	fs.DurationVar(&o.shutdown, "shutdown-timeout", 20*time.Second, "how long running work may take to end after the drain")
 }
