@@ -265,6 +265,18 @@ func firstAnswer(r traffic.Recording, version string) time.Time {
 	return time.Time{}
 }
 
+// firstAnswered is when the first answer of a version had arrived; zero if there was none. Whoever asks after that asks a gateway that has followed
+// the route; who asked a little before, while it was answered, may have been served by the old one.
+func firstAnswered(r traffic.Recording, version string) time.Time {
+	var first time.Time
+	for _, result := range r.Results {
+		if end := result.Start.Add(result.Latency); result.Version == version && (first.IsZero() || end.Before(first)) {
+			first = end
+		}
+	}
+	return first
+}
+
 // onlyByItsSteps fails the story if a version answered a user before a step of its own analysis opened the route to it, or if the first step it
 // was given was not the first of the analysis.
 func (s *story) onlyByItsSteps(version, revision string) {

@@ -86,8 +86,8 @@ func insiders(t *testing.T) {
 	s.met("users", s.users.Recording().Between(since, time.Time{}), since, promoted, "v1")
 	s.met("who is not quite an insider", notQuite.Recording(), since, promoted, "v1")
 	// A gateway takes a moment to follow the route; whom it has sent to the canary once stays there.
-	s.met("insiders by header", byHeader.Recording(), firstAnswer(byHeader.Recording(), "v2"), promoted, "v2")
-	s.met("insiders by cookie", byCookie.Recording(), firstAnswer(byCookie.Recording(), "v2"), promoted, "v2")
+	s.met("insiders by header", byHeader.Recording(), firstAnswered(byHeader.Recording(), "v2"), promoted, "v2")
+	s.met("insiders by cookie", byCookie.Recording(), firstAnswered(byCookie.Recording(), "v2"), promoted, "v2")
 	s.primaryRuns("v2")
 	s.eventually("all users are served by v2", func() bool {
 		recent := s.users.Recording().Between(time.Now().Add(-time.Second), time.Time{}).Summary()
@@ -110,7 +110,7 @@ func blueGreenBehindGateway(t *testing.T) {
 	promoted := s.moment("the version is promoted", since, promoting)
 	s.unharmed(since)
 	s.met("users", s.users.Recording().Between(since, time.Time{}), since, moved.Add(-time.Second), "v1")
-	s.met("users", s.users.Recording().Between(since, time.Time{}), firstAnswer(s.users.Recording(), "v2"), promoted, "v2")
+	s.met("users", s.users.Recording().Between(since, time.Time{}), firstAnswered(s.users.Recording(), "v2"), promoted, "v2")
 	for _, m := range s.timeline.Since(since) {
 		if m.RouteWeight != 0 && m.RouteWeight != 100 {
 			t.Errorf("the route was opened to %d%%", m.RouteWeight)
