@@ -65,7 +65,8 @@ func (r *Reconciler) apply(ctx context.Context, w *world, plan core.Plan) error 
 // errGone tells that the Canary itself was deleted while it was decided about.
 var errGone = errors.New("the Canary is gone")
 
-// applyStatus stores the status if it differs from the observed one; of one that differs in words only not each is stored. A status that was written by somebody else in the meantime is a conflict.
+// applyStatus stores the status if it differs from the observed one; of one that differs in words only not each is stored. A status that was
+// written by somebody else in the meantime is a conflict.
 func (r *Reconciler) applyStatus(ctx context.Context, w *world, plan core.Plan) error {
 	if equality.Semantic.DeepEqual(w.canary.Status, plan.Status) {
 		return nil

@@ -119,8 +119,8 @@ func primaryOf(s *corev1.Service, pods map[string]string) core.Workload {
 	return out
 }
 
-// copyAsWanted tells whether a copy leads where the revision says that it is labelled with. Of one whose snapshot was deleted nothing better is known, and it is
-// left as it is.
+// copyAsWanted tells whether a copy leads where the revision says that it is labelled with. Of one whose snapshot was deleted nothing better is known,
+// and it is left as it is.
 func (w *world) copyAsWanted(role role, have *corev1.Service) bool {
 	if have == nil {
 		return false

@@ -146,13 +146,10 @@ func keep(to, from map[string]string, keys []string) {
 // borrow marks a Service that somebody else made. Its selector is noted before it is changed, so that it can be given back. While it has its own
 // selector its owner may change that.
 func (w *world) borrow(s *corev1.Service, selector map[string]string) {
-	if s.Labels == nil {
-		s.Labels = map[string]string{}
-	}
+	metav1.SetMetaDataLabel(&s.ObjectMeta, v1beta1.LabelCanary, revision.LabelValue(w.canary.Name))
 	if s.Annotations == nil {
 		s.Annotations = map[string]string{}
 	}
-	s.Labels[v1beta1.LabelCanary] = revision.LabelValue(w.canary.Name)
 	if selector != nil && len(s.Spec.Selector) > 0 && (originalSelector(s) == nil || w.hasOwn(s)) {
 		// A map of strings always marshals.
 		raw, _ := json.Marshal(s.Spec.Selector)
@@ -163,7 +160,11 @@ func (w *world) borrow(s *corev1.Service, selector map[string]string) {
 	} else {
 		maps.Copy(s.Annotations, fluxOptOut())
 	}
-	// A Canary restored from a backup has a new identity; an owner that no longer exists would have the Service collected.
+	w.ownAgain(s)
+}
+
+// ownAgain gives a Service the identity of a Canary that was restored from a backup; an owner that no longer exists would have the Service collected.
+func (w *world) ownAgain(s *corev1.Service) {
 	for i, o := range s.OwnerReferences {
 		if isCanary(o) && o.Name == w.canary.Name {
 			s.OwnerReferences[i].UID = w.canary.UID

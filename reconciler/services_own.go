@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	k8slabels "k8s.io/apimachinery/pkg/labels"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -31,10 +32,8 @@ func (w *world) ownSelector() map[string]string {
 	if err != nil {
 		return nil
 	}
-	for k, v := range own {
-		if labels[k] != v {
-			return nil
-		}
+	if !k8slabels.SelectorFromSet(own).Matches(k8slabels.Set(labels)) {
+		return nil
 	}
 	return own
 }

@@ -42,7 +42,7 @@ func TestPages(t *testing.T) {
 		"cloudwatch":  {`{"MetricDataResults":[],"NextToken":"k2"}`, fixtures()["cloudwatch"].value},
 	} {
 		f := fixtures()[name]
-		ask := func(pages []string) (provider.Sample, error, []string) {
+		ask := func(pages []string) (provider.Sample, []string, error) {
 			var asked []string
 			c, err := client(t, f, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/token" {
@@ -58,15 +58,15 @@ func TestPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, err := c.Query(t.Context(), f.query)
-			return s, err, asked
+			return s, asked, err
 		}
-		if s, err, asked := ask(pages); err != nil || s.Value != 42.5 || len(asked) != 2 || !strings.Contains(asked[1], "k2") {
+		if s, asked, err := ask(pages); err != nil || s.Value != 42.5 || len(asked) != 2 || !strings.Contains(asked[1], "k2") {
 			t.Errorf("%s: %+v, %v after %q", name, s, err, asked)
 		}
-		if s, err, _ := ask([]string{strings.Replace(pages[0], "[]", firstList(pages[1]), 1), f.many}); err == nil || !strings.Contains(err.Error(), "series answer") {
+		if s, _, err := ask([]string{strings.Replace(pages[0], "[]", firstList(pages[1]), 1), f.many}); err == nil || !strings.Contains(err.Error(), "series answer") {
 			t.Errorf("%s with series on both pages: %+v, %v", name, s, err)
 		}
-		if _, err, asked := ask(pages[:1]); err == nil || !strings.Contains(err.Error(), "not complete after 10 requests") || len(asked) != 10 {
+		if _, asked, err := ask(pages[:1]); err == nil || !strings.Contains(err.Error(), "not complete after 10 requests") || len(asked) != 10 {
 			t.Errorf("%s without an end: %v after %d requests", name, err, len(asked))
 		}
 	}

@@ -60,12 +60,7 @@ func readInfluxDB(body []byte) (Sample, *httpx.Call, error) {
 		if columns == nil {
 			return Sample{}, nil, fmt.Errorf("the answer is not InfluxDB's CSV with a column _value; check address and query: %s", httpx.OneLine(string(body), shown))
 		}
-		cell := func(name string) string {
-			if i := slices.Index(columns, name); i >= 0 && i < len(row) {
-				return row[i]
-			}
-			return ""
-		}
+		cell := func(name string) string { return cellOf(columns, row, name) }
 		if problem := cell("error"); problem != "" {
 			return Sample{}, nil, errors.New("the query failed: " + httpx.OneLine(problem, 2*shown))
 		}
@@ -88,6 +83,14 @@ func readInfluxDB(body []byte) (Sample, *httpx.Call, error) {
 	}
 	sample, err := only(tables, func(t fluxTable) string { return t.name }, func(t fluxTable) points { return t.points })
 	return sample, nil, err
+}
+
+// cellOf is what a row has in a column; empty if it has none.
+func cellOf(columns, row []string, name string) string {
+	if i := slices.Index(columns, name); i >= 0 && i < len(row) {
+		return row[i]
+	}
+	return ""
 }
 
 func fluxSample(value, at, stop string) (Sample, error) {

@@ -83,7 +83,7 @@ func (c *Client) signForGoogle(s Source) error {
 	c.caller.Sign = func(ctx context.Context, req *http.Request, _ []byte) error {
 		t, err := token(ctx)
 		if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-			return fmt.Errorf("Google gave no token: HTTP %s: %s %s", refused.Response.Status, refused.ErrorCode, refused.ErrorDescription)
+			return fmt.Errorf("no token from Google: HTTP %s: %s %s", refused.Response.Status, refused.ErrorCode, refused.ErrorDescription)
 		}
 		if err != nil {
 			return err

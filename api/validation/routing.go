@@ -53,9 +53,15 @@ func (r *review) analysisMatches() {
 		}
 	}
 	r.matchCount(headers)
+	if a.Iterations == 0 {
+		r.matchBySteps()
+	}
+}
+
+// matchBySteps judges conditions of a rollout by weights.
+func (r *review) matchBySteps() {
 	switch {
-	case a.Iterations != 0:
-	case can.Together:
+	case r.can.AnalysisMatch.Together:
 		r.deny(fieldAnalysisMatch, nil, "without iterations asks to share out matching requests by weight, which provider %s cannot express; "+
 			"set iterations for A/B testing, or remove match", r.can.Name)
 	default:

@@ -73,11 +73,11 @@ func (d *decision) floor() int32 {
 func (d *decision) raiseFloor() {
 	s, before := d.st.Scaler, &d.in.Canary.Status
 	switch {
-	case d.initialising() && !d.ephemeral() || d.turning():
+	case d.takingOver():
 		s.Floor, s.FloorUntil = max(s.Floor, d.in.Target.Replicas, 1), nil
 	case d.quiet():
 		d.lowerFloor()
-	case d.fence && before.CanaryWeight > d.st.CanaryWeight:
+	case d.fencedBack():
 		// Admission has taken them there already.
 		s.Floor, s.FloorUntil = max(s.Floor, d.usersBy(before)), nil
 	case before.CanaryWeight == 0 && d.st.CanaryWeight > 0:
@@ -92,6 +92,9 @@ func (d *decision) raiseFloor() {
 	d.forgetShortage()
 }
 
+// takingOver tells that the primary is made for the users of the target.
+func (d *decision) takingOver() bool { return d.initialising() && !d.ephemeral() || d.turning() }
+
 // forgetShortage drops what a step has waited for where the stage has no step that waits for pods.
 func (d *decision) forgetShortage() {
 	ro := d.ro()
@@ -99,6 +102,11 @@ func (d *decision) forgetShortage() {
 		return
 	}
 	d.st.Scaler.ShortSince, d.st.Scaler.StepNeeds = nil, 0
+}
+
+// fencedBack tells that admission has taken users off the canary.
+func (d *decision) fencedBack() bool {
+	return d.fence && d.in.Canary.Status.CanaryWeight > d.st.CanaryWeight
 }
 
 // turning tells that users are about to come to the primary from the target.

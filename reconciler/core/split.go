@@ -68,13 +68,8 @@ func (d *decision) put(weight int32, matched bool, mirror int32) {
 		weight, mirror = min(weight, d.returnWeight()), 0
 		d.revokeCookies()
 	}
-	if matched && len(d.spec.Analysis.Match) == 0 {
-		// The condition was taken out of the Canary. Without it everybody would be meant.
-		weight, mirror = 0, 0
-	}
-	if matched && weight > 0 && d.in.Traffic.MatchesTogether {
-		// They stay until the primary can take all of them.
-		weight = 100
+	if matched {
+		weight, mirror = d.ofMatching(weight, mirror)
 	}
 	if weight == 0 {
 		d.revokeCookies()
@@ -91,6 +86,20 @@ func (d *decision) put(weight int32, matched bool, mirror int32) {
 		if d.home() {
 			d.plan.Route.Split, d.plan.Route.ViaApex = onPrimary(), true
 		}
+	}
+}
+
+// ofMatching is a split of those who match as the provider can make it.
+func (d *decision) ofMatching(weight, mirror int32) (ofWeight, ofMirror int32) {
+	switch {
+	case len(d.spec.Analysis.Match) == 0:
+		// The condition was taken out of the Canary. Without it everybody would be meant.
+		return 0, 0
+	case weight > 0 && d.in.Traffic.MatchesTogether:
+		// They stay until the primary can take all of them.
+		return 100, mirror
+	default:
+		return weight, mirror
 	}
 }
 

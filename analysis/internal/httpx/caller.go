@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,27 +67,9 @@ func (c *Caller) Do(ctx context.Context, call Call) ([]byte, error) {
 
 // attempt sends a call once. again is how long to wait before another attempt that may help; 0 means none.
 func (c *Caller) attempt(ctx context.Context, call Call) (body []byte, again time.Duration, err error) {
-	method := call.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	req, err := http.NewRequestWithContext(ctx, method, call.URL.String(), bytes.NewReader(call.Body))
+	req, err := c.request(ctx, call)
 	if err != nil {
-		return nil, 0, Cause(err)
-	}
-	if call.Header != nil {
-		req.Header = call.Header.Clone()
-	}
-	if host := req.Header.Get("Host"); host != "" {
-		req.Host = host
-	}
-	if c.UserAgent != "" && req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", c.UserAgent)
-	}
-	if c.Sign != nil {
-		if err := c.Sign(ctx, req, call.Body); err != nil {
-			return nil, 0, c.explain(ctx, err)
-		}
+		return nil, 0, err
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
@@ -107,6 +90,29 @@ func (c *Caller) attempt(ctx context.Context, call Call) (body []byte, again tim
 		return nil, 0, c.explain(ctx, err)
 	}
 	return body, 0, nil
+}
+
+// request builds what is sent of a call, signed.
+func (c *Caller) request(ctx context.Context, call Call) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(call.Method, http.MethodGet), call.URL.String(), bytes.NewReader(call.Body))
+	if err != nil {
+		return nil, Cause(err)
+	}
+	if call.Header != nil {
+		req.Header = call.Header.Clone()
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	if c.UserAgent != "" && req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", c.UserAgent)
+	}
+	if c.Sign != nil {
+		if err := c.Sign(ctx, req, call.Body); err != nil {
+			return nil, c.explain(ctx, err)
+		}
+	}
+	return req, nil
 }
 
 // patience is how long to wait after a refusal that may pass; 0 where waiting does not help, or the server asks for too much of it.

@@ -92,14 +92,16 @@ func (w *World) own(wl *workload, d deployment) {
 }
 
 func (w *World) carryPrimary(_ *core.Observed, p *core.Plan) {
-	if p.DropPrimary && w.primary.seen.exists {
+	switch {
+	case p.DropPrimary && w.primary.seen.exists:
 		w.say("primary: removed")
 		w.own(&w.primary, deployment{generation: w.primary.seen.generation})
-		return
+	case p.Primary != nil && !w.strategy.service:
+		w.writePrimary(p)
 	}
-	if p.Primary == nil || w.strategy.service {
-		return
-	}
+}
+
+func (w *World) writePrimary(p *core.Plan) {
 	r, ok := parse(p.Primary.Revision)
 	if !ok || !w.snapshots.seen.has(r) {
 		w.violate(promiseRestore, "the primary is to run %q, of which there is no snapshot", p.Primary.Revision)

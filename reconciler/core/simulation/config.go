@@ -57,7 +57,7 @@ func (w *World) push(template int8) {
 	if w.unattended(&d) {
 		w.trusted |= revision{template, w.config.real}.bit()
 	}
-	if !w.webhook() && !w.strategy.service || w.canary.real.deleted {
+	if w.goesBy() {
 		// Nobody holds it back, and whoever deletes a Canary gets the target as they ask for it.
 		w.unheld()
 		w.asAsked = w.asAsked || w.canary.real.deleted
@@ -65,6 +65,9 @@ func (w *World) push(template int8) {
 	w.edit(&w.target, d)
 	w.userChanged()
 }
+
+// goesBy tells that a change of the target meets nobody who would hold it.
+func (w *World) goesBy() bool { return !w.webhook() && !w.strategy.service || w.canary.real.deleted }
 
 // unattended tells whether users are on a target that nobody looks after yet, or any more: what it is changed to serves at once.
 func (w *World) unattended(d *deployment) bool {

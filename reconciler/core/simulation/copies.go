@@ -215,21 +215,29 @@ func (w *World) carryCopies(p *core.Plan) {
 		return
 	}
 	d := w.primary.seen
-	if p.Primary != nil {
-		r, ok := parse(p.Primary.Revision)
-		switch kept := d.exists && d.spec == r; {
-		case !ok || !kept && !w.snapshots.seen.has(r):
-			w.violate(promiseRestore, "the primary is to lead to %q, of which there is no snapshot", p.Primary.Revision)
-			return
-		case !kept:
-			w.primaryWritten(r, p)
-			d.exists, d.spec, d.replicas = true, r, 1
-		}
-		w.own(&w.primary, d)
-		if w.conflicted || !w.lives() {
-			return
-		}
+	if p.Primary != nil && !w.leadPrimary(p, &d) {
+		return
 	}
+	w.leadCanary(p, &d)
+}
+
+// leadPrimary has the primary's copy lead where the plan says, and tells whether it was written.
+func (w *World) leadPrimary(p *core.Plan, d *deployment) bool {
+	r, ok := parse(p.Primary.Revision)
+	switch kept := d.exists && d.spec == r; {
+	case !ok || !kept && !w.snapshots.seen.has(r):
+		w.violate(promiseRestore, "the primary is to lead to %q, of which there is no snapshot", p.Primary.Revision)
+		return false
+	case !kept:
+		w.primaryWritten(r, p)
+		d.exists, d.spec, d.replicas = true, r, 1
+	}
+	w.own(&w.primary, *d)
+	return !w.conflicted && w.lives()
+}
+
+// leadCanary has the canary's copy lead where the plan says; without a pin to where the primary's leads.
+func (w *World) leadCanary(p *core.Plan, d *deployment) {
 	s := w.services.seen
 	pin := pinned(p.Services.Pin)
 	if pin == unpinned {

@@ -117,6 +117,22 @@ var (
 	}
 )
 
+// edges are the transitions that schedules of a strategy must visit.
+func (s *Strategy) edges() [][2]v1beta1.Stage {
+	switch {
+	case s.ephemeral:
+		return slices.Concat(edgesAtHome, analysisEdgesAtHome)
+	case s.skip:
+		return edges
+	}
+	must := slices.Concat(edges, analysisEdges)
+	if s.service {
+		// It has no pods to wait for, so the way back is over at once.
+		must = slices.DeleteFunc(must, func(e [2]v1beta1.Stage) bool { return e[0] == v1beta1.StageFencing && e[1] == v1beta1.StageRollingBack })
+	}
+	return must
+}
+
 // hollow lists what n schedules of a strategy have visited too rarely.
 func (c *Coverage) hollow(s *Strategy, n int) []string {
 	least := n / enough
@@ -132,18 +148,7 @@ func (c *Coverage) hollow(s *Strategy, n int) []string {
 		}
 	}
 	note(faultConflict, c.Faults[faultConflict])
-	must := edges
-	switch {
-	case s.ephemeral:
-		must = slices.Concat(edgesAtHome, analysisEdgesAtHome)
-	case !s.skip:
-		must = slices.Concat(edges, analysisEdges)
-	}
-	for _, e := range must {
-		if s.service && e[0] == v1beta1.StageFencing && e[1] == v1beta1.StageRollingBack {
-			// It has no pods to wait for, so the way back is over at once.
-			continue
-		}
+	for _, e := range s.edges() {
 		note(label(e), c.Transitions[e])
 		if s.weighted {
 			// Without a route some stages are over at once.

@@ -138,11 +138,16 @@ func (w *World) strangerAtHome() *pod {
 	pin := w.services.real.apexPin
 	for i := range w.target.pods {
 		p := &w.target.pods[i]
-		if serves := p.readyAt <= w.now && (pin == unpinned || p.spec.template == pin); serves && !w.trustedTemplate(p.spec.template) && w.strays&(1<<p.spec.template) == 0 {
+		if serves := p.readyAt <= w.now && (pin == unpinned || p.spec.template == pin); serves && w.stranger(p) {
 			return p
 		}
 	}
 	return nil
+}
+
+// stranger tells that nobody has analysed what a pod runs.
+func (w *World) stranger(p *pod) bool {
+	return !w.trustedTemplate(p.spec.template) && w.strays&(1<<p.spec.template) == 0
 }
 
 // judgeRelease: a target with users is not let go to what nobody has analysed.
