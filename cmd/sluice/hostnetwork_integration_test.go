@@ -10,9 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const hostNetworkFile = "install-host-network.yaml"
@@ -94,22 +92,16 @@ func TestHostNetworkGivesUpNothingElse(t *testing.T) {
 	template := find[appsv1.Deployment](t, objects, "Deployment", "sluice").Spec.Template
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	pod.Namespace, pod.GenerateName = ownNamespace, "dry-run-"
-	if err := c.Create(t.Context(), pod.DeepCopy(), client.DryRunAll); err != nil {
-		t.Errorf("the pod is refused: %v", err)
-	}
+	admitsPod(t, c, "where the file says so", pod)
 	if len(heard.text) > 0 {
 		t.Errorf("the API server warns:\n%s", strings.Join(heard.text, "\n"))
 	}
 
 	// The namespace as the base ships it, which comes first in the file.
 	apply(t, c, rendered(t, "install.yaml")[:1])
-	if err := c.Create(t.Context(), pod.DeepCopy(), client.DryRunAll); !apierrors.IsForbidden(err) {
-		t.Errorf("the pod in a restricted namespace: %v, want it to be refused", err)
-	}
+	refusesPod(t, c, "with the network of the host in a restricted namespace", pod)
 	pod.Spec.HostNetwork = false
-	if err := c.Create(t.Context(), pod, client.DryRunAll); err != nil {
-		t.Errorf("without the network of the host the pod is still refused: %v", err)
-	}
+	admitsPod(t, c, "without the network of the host", pod)
 }
 
 // TestHostNetworkGoesWithTheOthers renders all components together, for one namespace.

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -272,6 +273,25 @@ func TestNamespacedOverlayReachesOneNamespace(t *testing.T) {
 	}
 }
 
+// admitsPod asks by dry run until the API server lets the pod in. It judges by a cache of namespaces, which may be behind what a test has just written.
+func admitsPod(t *testing.T, c client.Client, which string, pod *corev1.Pod) {
+	t.Helper()
+	eventually(t, "the pod "+which+" is let in", func(ctx context.Context) error {
+		return c.Create(ctx, pod.DeepCopy(), client.DryRunAll)
+	})
+}
+
+// refusesPod asks by dry run until the API server refuses the pod, as [admitsPod] does.
+func refusesPod(t *testing.T, c client.Client, which string, pod *corev1.Pod) {
+	t.Helper()
+	eventually(t, "the pod "+which+" is refused", func(ctx context.Context) error {
+		if err := c.Create(ctx, pod.DeepCopy(), client.DryRunAll); !apierrors.IsForbidden(err) {
+			return fmt.Errorf("answered: %v", err)
+		}
+		return nil
+	})
+}
+
 // TestPodsAreRestricted creates the shipped pods where the restricted pod security standard is enforced, and one that has to be refused there.
 func TestPodsAreRestricted(t *testing.T) {
 	c, heard := newClient(t)
@@ -290,13 +310,9 @@ func TestPodsAreRestricted(t *testing.T) {
 		if d.Namespace != ownNamespace {
 			pod.Namespace = enforced.Name
 		}
-		if err := c.Create(t.Context(), pod.DeepCopy(), client.DryRunAll); err != nil {
-			t.Errorf("the pod of %s is refused: %v", d.Name, err)
-		}
+		admitsPod(t, c, "as "+d.Name+" ships it", pod)
 		pod.Spec.SecurityContext = nil
-		if err := c.Create(t.Context(), pod, client.DryRunAll); !apierrors.IsForbidden(err) {
-			t.Errorf("a pod of %s without a security context in namespace %s: %v, want it to be refused", d.Name, pod.Namespace, err)
-		}
+		refusesPod(t, c, "without a security context in namespace "+pod.Namespace, pod)
 	}
 	if len(heard.text) > 0 {
 		t.Errorf("the API server warns:\n%s", strings.Join(heard.text, "\n"))
