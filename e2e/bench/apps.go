@@ -39,6 +39,8 @@ var versions = [2]string{"a", "b"}
 type app struct {
 	name    string
 	tracked bool
+	// guarded has an ephemeral primary, with users on the Deployment.
+	guarded bool
 	// kind is the one that changes.
 	kind string
 	// digests are those of the revision with either version; names of none
@@ -51,11 +53,12 @@ type app struct {
 // newApp creates an application. Its objects carry the labels of a tracked one,
 // those of the no-op webhook, or none.
 func newApp(ctx context.Context, c client.Client, name, kind string, marks marks) (*app, error) {
-	a := &app{name: name, kind: kind, tracked: marks == markSluice, digests: [2]string{"none-a", "none-b"}}
+	a := &app{name: name, kind: kind, tracked: marks == markSluice || marks == markGuarded, guarded: marks == markGuarded, digests: [2]string{"none-a", "none-b"}}
 	target, config := marks.labels(name)
 	objects := []client.Object{
-		&corev1.ConfigMap{ObjectMeta: a.meta(config), Data: settings(versions[0])},
-		&corev1.Secret{ObjectMeta: a.meta(config), StringData: settings(versions[0])},
+		// What an ephemeral primary's target reads cannot be changed under it.
+		&corev1.ConfigMap{ObjectMeta: a.meta(config), Data: settings(versions[0]), Immutable: &a.guarded},
+		&corev1.Secret{ObjectMeta: a.meta(config), StringData: settings(versions[0]), Immutable: &a.guarded},
 		a.deployment(target),
 		a.canary(),
 	}
@@ -77,6 +80,7 @@ const (
 	markNone marks = iota
 	markNoop
 	markSluice
+	markGuarded
 )
 
 func (m marks) labels(name string) (target, config map[string]string) {
@@ -88,6 +92,10 @@ func (m marks) labels(name string) (target, config map[string]string) {
 	case markSluice:
 		return map[string]string{v1beta1.LabelTracked: v1beta1.TrackedTarget, v1beta1.LabelCanary: name},
 			map[string]string{v1beta1.LabelTracked: v1beta1.TrackedConfig}
+	case markGuarded:
+		target, config = markSluice.labels(name)
+		target[v1beta1.LabelGuarded] = "true"
+		return target, config
 	default:
 		return nil, nil
 	}
@@ -129,7 +137,7 @@ func (a *app) deployment(labels map[string]string) *appsv1.Deployment {
 }
 
 func (a *app) canary() *v1beta1.Canary {
-	return &v1beta1.Canary{
+	c := &v1beta1.Canary{
 		ObjectMeta: a.meta(nil),
 		Spec: v1beta1.CanarySpec{
 			Provider:  "kubernetes",
@@ -138,6 +146,10 @@ func (a *app) canary() *v1beta1.Canary {
 			Analysis:  v1beta1.CanaryAnalysis{Interval: "1m", Threshold: 5, Iterations: 5},
 		},
 	}
+	if a.guarded {
+		c.Spec.Primary = &v1beta1.PrimarySpec{Lifecycle: v1beta1.LifecycleEphemeral}
+	}
+	return c
 }
 
 // remember stores the revision of each version, and has the Canary's status
@@ -201,7 +213,7 @@ func (a *app) settle(ctx context.Context, c client.Client) error {
 	a.settled++
 	status, err := json.Marshal(map[string]any{"status": map[string]any{
 		"phase": v1beta1.PhaseSucceeded, "canaryWeight": 0, "failedChecks": 0, "iterations": a.settled % 2, "currentRevision": a.digests[a.at],
-		"trackedConfigs": map[string]string{"configmap/" + a.name: "1", "secret/" + a.name: "1"},
+		"trackedConfigs": map[string]string{"configmap/" + a.name: "1", "secret/" + a.name: "1"}, "targetServes": a.guarded,
 	}})
 	if err != nil {
 		return err

@@ -169,7 +169,7 @@ func (s *scenario) judgeCalls(noop int) []string {
 func (s *scenario) judgeRequests() []string {
 	c := s.counts
 	var problems []string
-	if s.gate == gateTracked && c.answered != c.calls {
+	if (s.gate == gateTracked || s.gate == gateGuarded) && c.answered != c.calls {
 		problems = append(problems, fmt.Sprintf("the API server called %d times, Sluice counts %d answers", c.calls, c.answered))
 	}
 	if len(c.requests) > 0 {

@@ -16,6 +16,7 @@ const (
 	gateNone      = "no webhook"
 	gateNoop      = "no-op webhook"
 	gateTracked   = "Sluice, tracked"
+	gateGuarded   = "Sluice, guarded"
 	gateUntracked = "Sluice, untracked"
 )
 

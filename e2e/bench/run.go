@@ -221,5 +221,8 @@ func scenarios(ctx context.Context, gated, plain client.Client, apps int) ([]*sc
 			}
 		}
 	}
+	if err := add(gateGuarded, deployments, deployments, markGuarded, gated, true, false); err != nil {
+		return nil, err
+	}
 	return all, add(gateTracked, "Deployment: labels, annotations, replicas", deployments, markSluice, gated, false, true)
 }

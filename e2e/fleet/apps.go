@@ -24,6 +24,8 @@ const (
 	// analysisInterval and iterations of each Canary.
 	analysisInterval = "10s"
 	iterations       = 3
+	// versionAnnotation on a pod template tells versions apart.
+	versionAnnotation = "example.com/version"
 )
 
 // names of the applications, and of their Canaries.
@@ -85,11 +87,12 @@ func newApp(name string) *appsv1.Deployment {
 }
 
 // newCanary rolls its application out by iterations, without metrics or hooks.
-func newCanary(name string) *v1beta1.Canary {
+func newCanary(name string, lifecycle v1beta1.Lifecycle) *v1beta1.Canary {
 	return &v1beta1.Canary{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1beta1.CanarySpec{
 			Provider:  "kubernetes",
+			Primary:   &v1beta1.PrimarySpec{Lifecycle: lifecycle},
 			TargetRef: v1beta1.LocalObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
 			Service:   v1beta1.CanaryService{Port: 80, TargetPort: intstr.FromString("http")},
 			Analysis:  v1beta1.CanaryAnalysis{Interval: analysisInterval, Threshold: 1, Iterations: iterations},
@@ -99,7 +102,7 @@ func newCanary(name string) *v1beta1.Canary {
 
 // change gives an application a new version, as a user does.
 func (b *bench) change(ctx context.Context, name, version string) error {
-	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"example.com/version":%q}}}}}`, version)
+	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{%q:%q}}}}}`, versionAnnotation, version)
 	app := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	return b.client.Patch(ctx, app, client.RawPatch(types.MergePatchType, []byte(patch)))
 }

@@ -56,8 +56,10 @@ func TestRenderShowsRatiosAgainstWhatTheyAreOf(t *testing.T) {
 	r.podsStart.spans.whole, r.initialise.spans.whole = 4*time.Second, 9*time.Second
 	r.podsRollOne.spans.whole, r.one.spans.whole, r.all.spans.whole = 2*time.Second, 40*time.Second, 50*time.Second
 	r.all.requests.Other, r.podsRollAll.spans.whole = 30, 45*time.Second
+	r.lifecycle, r.speed.figures = v1beta1.LifecycleEphemeral, []figure{{"its first pod is there", 4 * time.Second}}
 	text := r.render()
-	for _, want := range []string{"| 9.0 s | their pods without Canaries: 4.0 s | +5.0 s |", "32.0 s | 1.25 | 1.1 |", "| 50.0 s | one alone: 40.0 s; rolling updates of all without Canaries: 45.0 s | 1.25 | 1.2 |", "without Canaries: 85.0 s | 0.59 | |", "| 15.0 |"} {
+	for _, want := range []string{"| 9.0 s | their pods without Canaries: 4.0 s | +5.0 s |", "32.0 s | 1.25 | 1.1 |", "| 50.0 s | one alone: 40.0 s; rolling updates of all without Canaries: 45.0 s | 1.25 | 1.2 |", "without Canaries: 85.0 s | 0.59 | |", "| 15.0 |",
+		"2 Canaries, lifecycle Ephemeral", "| its first pod is there | 4.00 s |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -177,5 +179,50 @@ func TestEachCallsForAllAndReturnsAnError(t *testing.T) {
 	}
 	if err := each(names(3), func(string) error { return nil }); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is waited for after a change is not what was there before it.
+func TestStatesOfOneCanary(t *testing.T) {
+	c := &v1beta1.Canary{Spec: v1beta1.CanarySpec{Primary: &v1beta1.PrimarySpec{Lifecycle: v1beta1.LifecycleEphemeral}}}
+	c.Status.TargetServes, c.Status.PromotedRevision, c.Status.CurrentRevision = true, "good", "good"
+	c.Status.Conditions = []v1beta1.Condition{{Type: v1beta1.ConditionReady, Status: metav1.ConditionTrue}}
+	expect := func(when string, noticed, analysed, served, rested bool) {
+		t.Helper()
+		for what, is := range map[string]struct {
+			state
+			want bool
+		}{
+			"noticed": {notices("good"), noticed}, "analysed": {analyses("good"), analysed}, "served": {serves("good"), served}, "at rest": {rests("good"), rested},
+		} {
+			if got, how := is.state(c); got != is.want {
+				t.Errorf("%s: %s %t, want %t: %s", when, what, got, is.want, how)
+			}
+		}
+	}
+	expect("before", false, false, true, true)
+	c.Status.CurrentRevision, c.Status.Rollout = "bad", &v1beta1.RolloutStatus{Revision: "bad", Stage: v1beta1.StageTurning}
+	expect("noticed", true, false, true, false)
+	c.Status.TargetServes, c.Status.Rollout.Stage = false, v1beta1.StageAnalysing
+	expect("analysed", true, true, true, false)
+	c.Status.TargetServes, c.Status.Rollout, c.Status.PromotedRevision = true, nil, "bad"
+	expect("promoted", true, false, false, false)
+	c.Status.TargetServes, c.Status.PromotedRevision, c.Status.CurrentRevision = false, "good", "good"
+	expect("back, away from home", false, false, true, false)
+}
+
+func TestStartsWithAPodOfTheVersion(t *testing.T) {
+	d := newApp("a")
+	d.Spec.Template.Annotations = map[string]string{versionAnnotation: "2"}
+	d.Generation, d.Status = 2, appsv1.DeploymentStatus{ObservedGeneration: 1, UpdatedReplicas: 2}
+	if done, _ := starts("2")(d); done {
+		t.Error("pods of the version before are taken for new ones")
+	}
+	d.Status.ObservedGeneration = 2
+	if done, _ := starts("2")(d); !done {
+		t.Error("a new pod is not seen")
+	}
+	if done, _ := starts("3")(d); done {
+		t.Error("a pod of another version counts")
 	}
 }

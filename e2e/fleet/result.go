@@ -26,7 +26,9 @@ const watchLife = 5 * time.Minute
 
 // result is all that a run has measured.
 type result struct {
-	canaries int
+	canaries  int
+	lifecycle v1beta1.Lifecycle
+	speed     speed
 	// podsStart, podsRollOne and podsRollAll are what Kubernetes needs by itself.
 	podsStart, podsRollOne, podsRollAll phase
 	initialise, idle, one, all          phase
@@ -126,7 +128,7 @@ func (r *result) judgeIdle() []string {
 func (r *result) render() string {
 	var b strings.Builder
 	ideal := iterations*mustParse(analysisInterval) + r.podsRollOne.spans.whole
-	fmt.Fprintf(&b, "| %d Canaries | time | against | ratio or difference | aim |\n|---|---|---|---|---|\n", r.canaries)
+	fmt.Fprintf(&b, "| %d Canaries, lifecycle %s | time | against | ratio or difference | aim |\n|---|---|---|---|---|\n", r.canaries, r.lifecycle)
 	fmt.Fprintf(&b, "| all initialised | %s | their pods without Canaries: %s | +%s | under +%s |\n",
 		seconds(r.initialise.spans.whole), seconds(r.podsStart.spans.whole), seconds(r.initialise.spans.whole-r.podsStart.spans.whole), seconds(aimBeyondPods))
 	fmt.Fprintf(&b, "| one rolled out, the others idle | %s | %d × %s and a rolling update without Canary: %s | %.2f | %.1f |\n",
@@ -161,6 +163,7 @@ func (r *result) render() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %d | %s | %s | %s | %s |\n", row.what, whole, median, longest,
 			row.requests.Other, row.requests.Watches, row.requests.Leases, per, seconds(row.cpu), megabytes(row.resident), row.load)
 	}
+	r.speed.render(&b)
 	return b.String()
 }
 

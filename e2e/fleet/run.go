@@ -26,6 +26,8 @@ type Options struct {
 	Cluster string
 	// Canaries that are there at once, at least 2.
 	Canaries int
+	// Lifecycle of their primaries.
+	Lifecycle v1beta1.Lifecycle
 	// Idle is how long nothing happens while requests are counted, at least 1s.
 	Idle time.Duration
 	// Progress is told what happens.
@@ -106,7 +108,7 @@ func (b *bench) measure(ctx context.Context) (*result, error) {
 	if err := b.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return nil, fmt.Errorf("make the namespace of the applications: %w", err)
 	}
-	r := &result{canaries: b.Canaries}
+	r := &result{canaries: b.Canaries, lifecycle: b.Lifecycle}
 	alone := b.names[:1]
 	for _, p := range []struct {
 		into *phase
@@ -119,6 +121,7 @@ func (b *bench) measure(ctx context.Context) (*result, error) {
 		{&r.initialise, "initialising the Canaries", b.initialise},
 		{&r.idle, fmt.Sprintf("watching all of them being idle for %s", b.Idle), func(ctx context.Context) (spans, error) { return b.rest(ctx, r) }},
 		{&r.one, "rolling out one", func(ctx context.Context) (spans, error) { return b.rollOut(ctx, r, alone, "4") }},
+		{&r.speed.phase, "following a way back and a change taken back", func(ctx context.Context) (spans, error) { return b.follow(ctx, r) }},
 		{&r.all, "rolling out all", func(ctx context.Context) (spans, error) { return b.rollOut(ctx, r, b.names, "5") }},
 	} {
 		if err := b.take(ctx, p.into, p.what, p.do); err != nil {
@@ -186,7 +189,7 @@ func (b *bench) rollApps(ctx context.Context, which []string, version string) (s
 // initialise creates the Canaries.
 func (b *bench) initialise(ctx context.Context) (spans, error) {
 	begun := time.Now()
-	if err := each(b.names, func(name string) error { return b.client.Create(ctx, newCanary(name)) }); err != nil {
+	if err := each(b.names, func(name string) error { return b.client.Create(ctx, newCanary(name, b.Lifecycle)) }); err != nil {
 		return spans{}, err
 	}
 	ended, err := b.await(ctx, &v1beta1.CanaryList{}, "all Canaries are initialised", b.names, initialised)

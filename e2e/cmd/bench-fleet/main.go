@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/e2e/cluster"
 	"github.com/sluice-dev/sluice/e2e/fleet"
 )
@@ -51,8 +52,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.Cluster, "name", o.Cluster, "name of the cluster, which must not run; $"+cluster.EnvName+" sets the default")
 	flags.IntVar(&o.Canaries, "canaries", 100, "Canaries at once, 2 to 1000")
 	flags.DurationVar(&o.Idle, "idle", time.Minute, "how long requests are counted while nothing happens, at least 1s")
+	lifecycle := flags.String("lifecycle", strings.ToLower(string(v1beta1.LifecyclePersistent)), "of the primaries: persistent or ephemeral")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	for _, l := range []v1beta1.Lifecycle{v1beta1.LifecyclePersistent, v1beta1.LifecycleEphemeral} {
+		if strings.EqualFold(*lifecycle, string(l)) {
+			o.Lifecycle = l
+		}
+	}
+	if o.Lifecycle == "" {
+		return fmt.Errorf("--lifecycle=%s: use persistent or ephemeral", *lifecycle)
 	}
 	if o.Canaries < 2 || o.Canaries > 1000 || o.Idle < time.Second {
 		return fmt.Errorf("--canaries=%d, --idle=%s: use 2 to 1000 Canaries and at least 1s", o.Canaries, o.Idle)
