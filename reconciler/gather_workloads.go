@@ -95,6 +95,8 @@ func observeWorkload(k adapter, u *unstructured.Unstructured) core.Workload {
 	w.Exists = true
 	w.Generation, w.Current = u.GetGeneration(), seen >= u.GetGeneration()
 	_, w.Held = u.GetAnnotations()[v1beta1.AnnotationHold]
+	// Of a DaemonSet the like is an obstacle.
+	w.Paused = u.GetKind() == revision.Deployment && !revision.RollsOut(u)
 	return w
 }
 

@@ -13,7 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
 // handlerFunc is a handler made of a function.
@@ -201,7 +204,30 @@ func TestChangeWarningSaysWhatFollows(t *testing.T) {
 	skip.Spec.SkipAnalysis = true
 	suspended := weighted.DeepCopy()
 	suspended.Spec.Suspend = true
+	home := weighted.DeepCopy()
+	home.Spec.Primary, home.Status.TargetServes = &v1beta1.PrimarySpec{Lifecycle: v1beta1.LifecycleEphemeral}, true
+	kept := home.DeepCopy()
+	kept.Status.RetainUntil = &metav1.MicroTime{Time: time.Unix(1, 0)}
+	failedHome := home.DeepCopy()
+	failedHome.Status.FailedRevision = "bbbb"
+	failed := failedHome.DeepCopy()
+	failed.Status.TargetServes = false
+	running := weighted.DeepCopy()
+	running.Status.Rollout = &v1beta1.RolloutStatus{Revision: "bbbb"}
+	const steps = "10, 20, 30, 40, 50 % of traffic, checked every 30s"
 	for want, got := range map[string]string{
+		"Sluice: this change is held until the primary of podinfo serves the users with the version before it; then " + steps: changeWarning(home, true),
+		"Sluice: this change is held until the primary of podinfo serves the users with the version before it; then " + steps +
+			", unless the primary is kept with that version: then users turn to it at once": changeWarning(kept, true),
+		"Sluice: this change is held until the primary of podinfo has the users, or its template is the one before; then " + steps +
+			", unless it is the promoted version again": changeWarning(failedHome, true),
+		"Sluice: this change is held until its rollout begins, while the primary of podinfo goes on serving; then " + steps +
+			", unless it is the promoted version again": changeWarning(failed, true),
+		"Sluice: this change is held until traffic has left the canary of podinfo; then " + steps + ", unless it is the promoted version again": changeWarning(running, true),
+		"Sluice: the last revision is kept and a primary of it is made for the users; to leave, delete canary podinfo":                          deletionWarning(home),
+		"Sluice: podinfo stays held until the primary of podinfo serves the users with the version before it. " +
+			"kubectl's rollout undo and restart are refused meanwhile: apply the version that you want, it takes the place of this one": stillHeld(home),
+		"Sluice: podinfo is paused by its owner: this change waits for kubectl rollout resume, and is rolled out by canary podinfo then":      pausedWarning(home),
 		"Sluice: this change starts a canary rollout of podinfo: 10, 20, 30, 40, 50 % of traffic, checked every 30s":                          changeWarning(weighted, false),
 		"Sluice: this change starts a canary rollout of podinfo: 10 steps from 5 % to 50 % of traffic, checked every 30s":                     changeWarning(fine, false),
 		"Sluice: this change starts a canary rollout of podinfo: it is promoted without analysis (spec.skipAnalysis)":                         changeWarning(skip, false),

@@ -55,6 +55,19 @@ func (h holds) assert(p *patch, changed bool, digest string) {
 	p.value(h.brake.Path, h.brake.Read(p.object), h.brake.On)
 }
 
+// warnings tell the person who asks what becomes of the request, in one line.
+func (h holds) warnings(f Facts, changed bool) []string {
+	switch resumed := h.old != nil && h.new != nil && h.brake.Read(f.New) != h.brake.On; {
+	case changed && h.wanted == true:
+		return []string{pausedWarning(f.Canary)}
+	case changed:
+		return []string{changeWarning(f.Canary, f.Hold)}
+	case resumed && f.Hold:
+		return []string{stillHeld(f.Canary)}
+	}
+	return nil
+}
+
 // settle handles an object of which nothing must be held now. A hold on both sides is the reconciler's to release; one on a single side was
 // half removed, or never was Sluice's.
 func (h holds) settle(p *patch) {

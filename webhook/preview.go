@@ -8,6 +8,7 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -83,6 +84,18 @@ func (p previews) of(ctx context.Context, c *v1beta1.Canary, target *unstructure
 	if err != nil {
 		return nil, false
 	}
-	out := preview.Of(preview.Input{Now: p.now(), Canary: c, Traffic: traffic, Live: digest, Replicas: taken.Replicas})
-	return foretell(c, foreseen{Outlook: out, digest: digest, replicas: taken.Replicas, held: held}), true
+	in := preview.Input{Now: p.now(), Canary: c, Traffic: traffic, Live: digest, Replicas: taken.Replicas, Kept: p.kept(ctx, c)}
+	return foretell(c, foreseen{Outlook: preview.Of(in), digest: digest, replicas: taken.Replicas, held: held, paused: ownersPause(target)}), true
+}
+
+// kept is the revision of a primary that is kept as a way back, "" without one, or where it cannot be read: then a way back is told as a rollout.
+func (p previews) kept(ctx context.Context, c *v1beta1.Canary) string {
+	if !c.Status.TargetServes || c.Status.RetainUntil == nil {
+		return ""
+	}
+	primary := targetOf(c)
+	if p.snapshots.live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.PrimaryName()}, primary) != nil {
+		return ""
+	}
+	return primary.GetAnnotations()[revision.AnnotationRevision]
 }

@@ -14,22 +14,47 @@ type foreseen struct {
 	preview.Outlook
 	digest   string
 	replicas int32
-	// held tells that the change would be stored without rolling out at first.
-	held bool
+	// held tells that the change would be stored without rolling out at first, paused that its owner keeps the workload from rolling out.
+	held, paused bool
 }
 
 // foretell says it to people, most important first: what happens, then when, then what has to agree. It is a pure function.
 func foretell(c *v1beta1.Canary, f foreseen) []string {
+	name := c.Spec.TargetRef.Name
 	switch {
 	case f.Reverted:
-		return []string{warning("this change takes %s back to the promoted revision %s: "+
-			"the rollout of %s ends and its users return to the primary, within %s if all goes well",
-			c.Spec.TargetRef.Name, short(f.digest), short(revisionOf(c.Status.Rollout)), upTo(f.Shortest))}
+		return []string{warning("this change takes %s back to the promoted revision %s: the rollout of %s ends and %s, %s",
+			name, short(f.digest), short(revisionOf(c.Status.Rollout)), returning(c), within(f.Shortest))}
+	case f.WayBack:
+		return []string{warning("this change takes %s back to revision %s, which its primary is kept with: users turn to that at once, "+
+			"and to the target when it has followed; nothing is analysed; %s", name, short(f.digest), within(f.Shortest))}
+	case f.Moves && len(f.Steps) == 0:
+		return []string{warning("this change takes %s back to the promoted revision %s: users return to it when its pods are ready; nothing is analysed; %s",
+			name, short(f.digest), within(f.Shortest))}
 	case !f.Starts:
 		return noRollout(c, f)
 	}
 	lines := append([]string{beginning(c, f)}, obstacles(c, f)...)
 	return append(lines, ahead(c, f)...)
+}
+
+// returning is what becomes of the users of a rollout that is taken back.
+func returning(c *v1beta1.Canary) string {
+	switch {
+	case c.Status.TargetServes:
+		return "no pod is replaced"
+	case c.Lifecycle() == v1beta1.LifecycleEphemeral:
+		return "its users return to the primary, then to the target"
+	}
+	return "its users return to the primary"
+}
+
+// within is how soon something is done.
+func within(d time.Duration) string {
+	if d <= 0 {
+		return "at once if all goes well"
+	}
+	return fmt.Sprintf("within %s if all goes well", upTo(d))
 }
 
 // warning is one line for people.
@@ -54,9 +79,21 @@ func beginning(c *v1beta1.Canary, f foreseen) string {
 		return warning("this change starts a rollout of %s to revision %s: %s", name, short(f.digest), course(f))
 	case ro.Revision == f.digest:
 		return warning("this change starts no other rollout: that of revision %s of %s goes on", short(f.digest), name)
+	case unmet(c):
+		return warning("this change takes the place of revision %s, which no user has met (%s): revision %s of %s is rolled out: %s",
+			short(ro.Revision), ro.Stage, short(f.digest), name, course(f))
 	}
 	return warning("this change overtakes the rollout of revision %s (%s, weight %d): its users leave the canary, then revision %s of %s is rolled out: %s",
 		short(ro.Revision), ro.Stage, c.Status.CanaryWeight, short(f.digest), name, course(f))
+}
+
+// unmet tells that the canary of a rollout has not begun, so that nobody can be on it.
+func unmet(c *v1beta1.Canary) bool {
+	switch c.Status.Rollout.Stage {
+	case v1beta1.StageSettling, v1beta1.StageConfirming, v1beta1.StageTurning:
+		return true
+	}
+	return false
 }
 
 // ahead tells which steps a rollout takes, and who has to agree or is told.
@@ -66,7 +103,11 @@ func ahead(c *v1beta1.Canary, f foreseen) []string {
 	if len(f.Steps) == 0 {
 		say("no analysis: %s", whySkipped(c))
 	} else {
-		say("steps: %s; then the primary is given the revision, and the users", strings.Join(f.Steps, ", "))
+		then := "the primary is given the revision, and the users"
+		if c.Lifecycle() == v1beta1.LifecycleEphemeral {
+			then = "all users turn to these pods"
+		}
+		say("steps: %s; then %s", strings.Join(f.Steps, ", "), then)
 	}
 	a := &c.Spec.Analysis
 	if len(f.Checks) > 0 && len(f.Steps) > 0 {
@@ -98,6 +139,9 @@ func obstacles(c *v1beta1.Canary, f foreseen) []string {
 	}
 	if p := c.Status.Paused; p != nil {
 		say("it waits: %s has paused canary %s; kubectl annotate canary %s %s=resume", p.By, c.Name, c.Name, v1beta1.AnnotationVerb)
+	}
+	if f.paused {
+		say("it waits: the %s is paused by its owner; kubectl rollout resume", c.Spec.TargetRef.Kind)
 	}
 	switch {
 	case initialising(c):

@@ -44,6 +44,23 @@ func TestForetell(t *testing.T) {
 		"goes on":   {running, foreseen{Outlook: good, digest: "bbbb"}, slices.Concat([]string{"Sluice: this change starts no other rollout: that of revision bbbb of web goes on"}, steps)},
 		"reverted": {running, foreseen{Outlook: preview.Outlook{Reverted: true, Shortest: 3 * time.Second}, digest: "aaaa"},
 			[]string{"Sluice: this change takes web back to the promoted revision aaaa: the rollout of bbbb ends and its users return to the primary, within 3s if all goes well"}},
+		"reverted, ephemeral": {ephemeralOf(running, false), foreseen{Outlook: preview.Outlook{Reverted: true, Shortest: time.Second}, digest: "aaaa"},
+			[]string{"Sluice: this change takes web back to the promoted revision aaaa: the rollout of bbbb ends and its users return to the primary, then to the target, within 1s if all goes well"}},
+		"reverted at home": {ephemeralOf(running, true), foreseen{Outlook: preview.Outlook{Reverted: true}, digest: "aaaa"},
+			[]string{"Sluice: this change takes web back to the promoted revision aaaa: the rollout of bbbb ends and no pod is replaced, at once if all goes well"}},
+		"kept": {ephemeralOf(resting(), true), foreseen{Outlook: preview.Outlook{Starts: true, WayBack: true, Shortest: 5 * time.Second}, digest: "cccc"},
+			[]string{"Sluice: this change takes web back to revision cccc, which its primary is kept with: users turn to that at once, and to the target when it has followed; nothing is analysed; within 5s if all goes well"}},
+		"back after a failure": {ephemeralOf(resting(), false), foreseen{Outlook: preview.Outlook{Starts: true, Moves: true, Shortest: 5 * time.Second}, digest: "aaaa"},
+			[]string{"Sluice: this change takes web back to the promoted revision aaaa: users return to it when its pods are ready; nothing is analysed; within 5s if all goes well"}},
+		"ephemeral": {ephemeralOf(resting(), true), foreseen{Outlook: good, digest: "cccc", held: true, paused: true}, slices.Concat([]string{starts,
+			"Sluice: it waits: the Deployment is paused by its owner; kubectl rollout resume",
+			"Sluice: it is stored at once, but its pods are held back until no user can meet them unanalysed",
+			"Sluice: steps: weight 20, weight 50; then all users turn to these pods"}, steps[1:])},
+		"takes the place": {resting(func(c *v1beta1.Canary) {
+			c.Status.Rollout = &v1beta1.RolloutStatus{Revision: "bbbb", Stage: v1beta1.StageConfirming}
+		}),
+			foreseen{Outlook: good, digest: "cccc"}, slices.Concat([]string{
+				"Sluice: this change takes the place of revision bbbb, which no user has met (Confirming): revision cccc of web is rolled out: 2 steps, at least 1m31s"}, steps)},
 		"paused": {resting(func(c *v1beta1.Canary) { c.Status.Paused = &v1beta1.PausedStatus{By: "joe"} }), foreseen{Outlook: good, digest: "cccc"},
 			slices.Concat([]string{starts, "Sluice: it waits: joe has paused canary web; kubectl annotate canary web sluice.dev/verb=resume"}, steps)},
 		"suspended": {resting(func(c *v1beta1.Canary) { c.Spec.Suspend = true }), foreseen{Outlook: good, digest: "cccc"},
@@ -65,4 +82,11 @@ func TestForetell(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ephemeralOf is the same Canary with an ephemeral primary, its users on the target or not.
+func ephemeralOf(c *v1beta1.Canary, home bool) *v1beta1.Canary {
+	c = c.DeepCopy()
+	c.Spec.Primary, c.Status.TargetServes = &v1beta1.PrimarySpec{Lifecycle: v1beta1.LifecycleEphemeral}, home
+	return c
 }

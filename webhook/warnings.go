@@ -5,7 +5,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/sluice-dev/sluice/api/v1beta1"
+	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
 // Bounds of what a person is shown: the API server cuts warnings off at 256 bytes each and 4096 in all.
@@ -52,12 +55,53 @@ func changeWarning(c *v1beta1.Canary, held bool) string {
 	case held && initialising(c):
 		return fmt.Sprintf(warningPrefix+"this change is held until the primary of canary %s serves the version before it; then %s", c.Name, plan(c))
 	case held:
-		return fmt.Sprintf(warningPrefix+"this change is held until traffic has left the canary of %s; then %s", c.Name, plan(c))
+		return fmt.Sprintf(warningPrefix+"this change is held until %s; then %s%s", heldUntil(c), plan(c), unlessBack(c))
 	case c.Spec.Suspend:
 		return fmt.Sprintf(warningPrefix+"canary %s is suspended; this change is rolled out once spec.suspend is false", c.Name)
 	default:
-		return fmt.Sprintf(warningPrefix+"this change starts a canary rollout of %s: %s", c.Name, plan(c))
+		return fmt.Sprintf(warningPrefix+"this change starts a canary rollout of %s: %s%s", c.Name, plan(c), unlessBack(c))
 	}
+}
+
+// heldUntil is what releases a hold.
+func heldUntil(c *v1beta1.Canary) string {
+	switch {
+	case c.Status.TargetServes && c.Status.FailedRevision != "":
+		return fmt.Sprintf("the primary of %s has the users, or its template is the one before", c.Name)
+	case c.Status.TargetServes:
+		return fmt.Sprintf("the primary of %s serves the users with the version before it", c.Name)
+	case c.Status.Rollout == nil && c.Lifecycle() == v1beta1.LifecycleEphemeral:
+		return fmt.Sprintf("its rollout begins, while the primary of %s goes on serving", c.Name)
+	}
+	return fmt.Sprintf("traffic has left the canary of %s", c.Name)
+}
+
+// unlessBack tells that there is a version before, which would not be analysed. Whether the change is that one, only a dry run finds out.
+func unlessBack(c *v1beta1.Canary) string {
+	switch {
+	case c.Status.Rollout != nil || c.Status.FailedRevision != "":
+		return ", unless it is the promoted version again"
+	case c.Status.TargetServes && c.Status.RetainUntil != nil:
+		return ", unless the primary is kept with that version: then users turn to it at once"
+	}
+	return ""
+}
+
+// stillHeld answers who takes a hold off by hand, as kubectl advises when it refuses to undo or restart what is paused.
+func stillHeld(c *v1beta1.Canary) string {
+	return fmt.Sprintf(warningPrefix+"%s stays held until %s. kubectl's rollout undo and restart are refused meanwhile: apply the version that you want, it takes "+
+		"the place of this one", c.Spec.TargetRef.Name, heldUntil(c))
+}
+
+// pausedWarning tells of a change that its owner has put off.
+func pausedWarning(c *v1beta1.Canary) string {
+	return fmt.Sprintf(warningPrefix+"%s is paused by its owner: this change waits for kubectl rollout resume, and is rolled out by canary %s then",
+		c.Spec.TargetRef.Name, c.Name)
+}
+
+// ownersPause tells whether the owner of a Deployment keeps it from rolling out, a hold aside.
+func ownersPause(w *unstructured.Unstructured) bool {
+	return w.GetKind() == revision.Deployment && !revision.RollsOut(w)
 }
 
 func initialising(c *v1beta1.Canary) bool {
@@ -98,6 +142,9 @@ func shares(steps []int) string {
 func deletionWarning(c *v1beta1.Canary) string {
 	if initialising(c) {
 		return fmt.Sprintf(warningPrefix+"the last revision is kept; canary %s waits for its target to come back", c.Name)
+	}
+	if c.Status.TargetServes {
+		return fmt.Sprintf(warningPrefix+"the last revision is kept and a primary of it is made for the users; to leave, delete canary %s", c.Name)
 	}
 	return fmt.Sprintf(warningPrefix+"the last revision is kept and the primary goes on serving; to leave, delete canary %s", c.Name)
 }

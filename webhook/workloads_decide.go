@@ -136,9 +136,7 @@ func updated(f Facts) (Outcome, bool, error) {
 		h.settle(p)
 	}
 	out := Outcome{Patches: p.operations, Snapshot: changed}
-	if changed {
-		out.Warnings = []string{changeWarning(f.Canary, f.Hold)}
-	}
+	out.Warnings = h.warnings(f, changed)
 	return out, true, nil
 }
 

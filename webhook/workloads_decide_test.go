@@ -147,6 +147,8 @@ func TestDecideOnUpdate(t *testing.T) {
 		wantPaused bool
 		snapshot   bool
 		patched    bool
+		// warned is part of the warning; a change has one in any case.
+		warned string
 	}{
 		"nothing relevant changed": {new: change{set(int64(5), "spec", "replicas")}},
 		"order and spelling are no change": {
@@ -155,12 +157,15 @@ func TestDecideOnUpdate(t *testing.T) {
 			new:      change{set([]any{map[string]any{"name": "app", "image": "podinfo:1", "newInTheNextRelease": false}}, "spec", "template", "spec", "containers")},
 			snapshot: true, patched: true,
 		},
-		"a change between rollouts lands":    {new: change{image("2")}, snapshot: true, patched: true},
-		"a stamp outlives a replace":         {old: change{stamped("john", "1")}, new: change{replaced}, patched: true},
-		"a change renews the stamp":          {old: change{stamped("john", "1")}, new: change{stamped("john", "1"), image("2")}, snapshot: true, patched: true},
-		"a forged stamp does not last":       {new: change{stamped("john", "2"), image("2")}, snapshot: true, patched: true},
-		"a change during a rollout is held":  {new: change{image("2")}, hold: true, wantHold: held(t, false), wantPaused: true, snapshot: true, patched: true},
-		"the user's own pause is recorded":   {old: change{paused(true)}, new: change{paused(true), image("2")}, hold: true, wantHold: held(t, true), wantPaused: true, snapshot: true, patched: true},
+		"a change between rollouts lands":   {new: change{image("2")}, snapshot: true, patched: true},
+		"a stamp outlives a replace":        {old: change{stamped("john", "1")}, new: change{replaced}, patched: true},
+		"a change renews the stamp":         {old: change{stamped("john", "1")}, new: change{stamped("john", "1"), image("2")}, snapshot: true, patched: true},
+		"a forged stamp does not last":      {new: change{stamped("john", "2"), image("2")}, snapshot: true, patched: true},
+		"a change during a rollout is held": {new: change{image("2")}, hold: true, wantHold: held(t, false), wantPaused: true, snapshot: true, patched: true},
+		"the user's own pause is recorded": {old: change{paused(true)}, new: change{paused(true), image("2")}, hold: true, wantHold: held(t, true), wantPaused: true, snapshot: true, patched: true,
+			warned: "this change waits for kubectl rollout resume"},
+		"the user's own pause between rollouts": {old: change{paused(true)}, new: change{paused(true), image("2")}, wantPaused: true, snapshot: true, patched: true,
+			warned: "podinfo is paused by its owner"},
 		"a second change renews the hold":    {old: change{image("2"), hold(heldByB)}, new: change{image("3"), hold(heldByB)}, hold: true, wantHold: held(t, false), wantPaused: true, snapshot: true, patched: true},
 		"a recorded pause outlives a change": {old: change{image("2"), hold(`{"revision":"b","paused":true}`)}, new: change{image("3"), hold(`{"revision":"b","paused":true}`)}, hold: true, wantHold: held(t, true), wantPaused: true, snapshot: true, patched: true},
 		"a replace that changes the template": {
@@ -170,10 +175,11 @@ func TestDecideOnUpdate(t *testing.T) {
 		"a replace with a pause of the user's": {
 			old: change{hold(heldByB)}, new: change{replaced, paused(true)}, hold: true, wantHold: is(`{"revision":"bbbb","paused":true}`), wantPaused: true, patched: true},
 		"resuming does not end a hold": {
-			old: change{hold(heldByB)}, new: change{hold(heldByB), paused(false)}, hold: true, wantHold: is(heldByB), wantPaused: true, patched: true},
+			old: change{hold(heldByB)}, new: change{hold(heldByB), paused(false)}, hold: true, wantHold: is(heldByB), wantPaused: true, patched: true,
+			warned: "podinfo stays held until traffic has left the canary of podinfo"},
 		"resuming ends the user's own pause": {
 			old: change{hold(`{"revision":"bbbb","paused":true}`)}, new: change{hold(`{"revision":"bbbb","paused":true}`), paused(false)}, hold: true,
-			wantHold: is(heldByB), wantPaused: true, patched: true},
+			wantHold: is(heldByB), wantPaused: true, patched: true, warned: "apply the version that you want"},
 		"taking the annotation off does not end a hold": {
 			old: change{hold(heldByB)}, new: change{paused(true)}, hold: true, wantHold: is(heldByB), wantPaused: true, patched: true},
 		"taking the annotation off ends a hold that nobody needs": {
@@ -200,8 +206,8 @@ func TestDecideOnUpdate(t *testing.T) {
 			if (len(out.Patches) > 0) != tt.patched {
 				t.Errorf("patches: %v, want some: %v", out.Patches, tt.patched)
 			}
-			if (len(out.Warnings) == 1) != tt.snapshot {
-				t.Errorf("warnings: %q; a change of the template has one, nothing else has any", out.Warnings)
+			if got := strings.Join(out.Warnings, "\n"); (len(out.Warnings) == 1) != (tt.snapshot || tt.warned != "") || !strings.Contains(got, tt.warned) {
+				t.Errorf("warnings: %q, want one with %q; a change of the template and a resume that opens nothing have one, nothing else has any", got, tt.warned)
 			}
 			stored := after(t, f.New, out)
 			want := ""

@@ -41,7 +41,7 @@ func detect(d *decision) bool {
 			d.wait("Restored", "revision %s is not rolled out: %s", live.Digest, why)
 			break
 		}
-		d.wait("RolloutFailed", "revision %s failed and waits for a fix: %s", live.Digest, d.failure())
+		d.wait("RolloutFailed", "revision %s failed and waits for a fix: %s%s", live.Digest, d.failure(), d.leftOnTarget())
 	default:
 		d.begin(live)
 	}
@@ -77,9 +77,18 @@ func (d *decision) idle() {
 	default:
 		d.idleReady("the primary")
 	}
-	if d.in.Target.Replicas > 0 {
-		d.ready.Message += fmt.Sprintf("; %d replicas were set on the idle target, they serve nobody", d.in.Target.Replicas)
+	d.ready.Message += d.leftOnTarget()
+}
+
+// leftOnTarget says what people meet on a target between rollouts that they would not expect there; "" when nothing is unusual.
+func (d *decision) leftOnTarget() string {
+	switch t := d.in.Target; {
+	case d.home() && t.Held:
+		return "; the target is held meanwhile, so kubectl's rollout verbs refuse it: apply a fix or the version before, or retry it"
+	case !d.home() && t.Replicas > 0:
+		return fmt.Sprintf("; %d replicas were set on the idle target, they serve nobody", t.Replicas)
 	}
+	return ""
 }
 
 // idleReady tells that all is well.
@@ -178,7 +187,11 @@ func (d *decision) canaryReadiness() string {
 		_, _, canary := d.in.Canary.ServiceNames()
 		return endpoints(canary, s.CanaryReady+s.CanaryOther, s.CanaryOther > 0)
 	}
-	return readiness(d.in.Target, d.in.Services.CanaryReady)
+	text := readiness(d.in.Target, d.in.Services.CanaryReady)
+	if t := d.in.Target; t.Paused && t.Total > t.Updated {
+		text += "; it is paused by its owner: kubectl rollout resume"
+	}
+	return text
 }
 
 func readiness(w Workload, endpoints int32) string {

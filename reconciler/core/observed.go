@@ -97,6 +97,8 @@ type Workload struct {
 	Current    bool
 	// Held tells that the object carries Sluice's hold.
 	Held bool
+	// Paused tells that the owner of a Deployment keeps it from replacing pods, a hold aside.
+	Paused bool
 	// Revision is the digest that a primary was rendered from; empty for a target.
 	Revision string
 	// Template is the digest of a target's template alone; empty for a primary.

@@ -89,6 +89,12 @@ func settle(d *decision) v1beta1.Stage {
 	if !d.passed(d.ro().StageSince.Add(settleTime)) || !d.in.Stored[d.ro().Revision] || !d.startedAfresh() {
 		return v1beta1.StageSettling
 	}
+	if d.in.Target.Paused {
+		// Whoever pauses a Deployment collects changes for later. Pods of this one would never come, and the deadline call it bad.
+		d.wait("TargetPaused", "revision %s waits: %s %s is paused by its owner; kubectl rollout resume starts the rollout",
+			d.ro().Revision, d.spec.TargetRef.Kind, d.spec.TargetRef.Name)
+		return v1beta1.StageSettling
+	}
 	return v1beta1.StageConfirming
 }
 

@@ -34,10 +34,12 @@ type pod struct {
 
 type workload struct {
 	exists, held bool
-	template     string
-	replicas     int
-	generation   int64
-	pods         []pod
+	// paused by its owner.
+	paused     bool
+	template   string
+	replicas   int
+	generation int64
+	pods       []pod
 }
 
 // split is a route as it was written at a time.
@@ -269,7 +271,7 @@ func (w *world) observe() Observed {
 
 func (w *world) seen(wl *workload) Workload {
 	return Workload{
-		Exists: wl.exists, Generation: wl.generation, Current: true, Held: wl.held, Replicas: int32(wl.replicas), Total: int32(len(wl.pods)),
+		Exists: wl.exists, Generation: wl.generation, Current: true, Held: wl.held, Paused: wl.paused, Replicas: int32(wl.replicas), Total: int32(len(wl.pods)),
 		Updated: int32(count(wl.pods, wl.template)), Available: int32(w.ready(wl, "")),
 	}
 }
@@ -290,7 +292,7 @@ func (w *world) step() {
 	w.now = w.now.Add(tick)
 	w.moveConfigs()
 	w.autoscale()
-	w.run(&w.target, !w.target.held)
+	w.run(&w.target, !w.target.held && !w.target.paused)
 	w.run(&w.primary, true)
 	w.moveCopies()
 	woken := !w.wakeAt.IsZero() && !w.now.Before(w.wakeAt)

@@ -22,6 +22,8 @@ type Input struct {
 	// Live is the digest of the target's revision with the change; Replicas what the target would ask for by then, 0 when it stays idle.
 	Live     string
 	Replicas int32
+	// Kept is the revision of a primary that is kept as a way back while users are on the target; empty when there is none.
+	Kept string
 }
 
 // Outlook is what the change would lead to.
@@ -41,6 +43,9 @@ type Outlook struct {
 	Gates, Hooks []string
 	// Reverted tells that a rollout under way ends, since the change takes the target back to the promoted revision.
 	Reverted bool
+	// WayBack tells that users turn at once to a primary that is kept with the revision, Moves that they return to the target, which is back at the
+	// promoted one. Neither is analysed.
+	WayBack, Moves bool
 }
 
 // maxDecisions bounds a preview; what takes more is told without an end.
@@ -85,6 +90,10 @@ func (o *Outlook) note(c *v1beta1.Canary, p core.Plan) {
 			}
 		case "Reverted":
 			o.Reverted = true
+		case "WayBack":
+			o.WayBack = true
+		case "Moving":
+			o.Moves = true
 		case "Superseded":
 			// What was gone through until then counts for nothing.
 			o.Steps = nil

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
@@ -41,6 +43,9 @@ func running(stage v1beta1.Stage) func(*v1beta1.Canary) {
 func TestPreview(t *testing.T) {
 	weighted := core.Traffic{Weighted: true, Matches: true, Mirrors: true, Cookies: true, Drain: 2 * time.Second}
 	failed := func(c *v1beta1.Canary) { c.Status.FailedRevision, c.Status.Phase = "v2", v1beta1.PhaseFailed }
+	ephemeral := func(edit func(*v1beta1.Canary)) *v1beta1.Canary {
+		return canaryOf(func(c *v1beta1.Canary) { c.Spec.Primary = &v1beta1.PrimarySpec{Lifecycle: v1beta1.LifecycleEphemeral} }, edit)
+	}
 	canarySteps := []string{"weight 20", "weight 50"}
 	for name, test := range map[string]struct {
 		canary   *v1beta1.Canary
@@ -55,6 +60,9 @@ func TestPreview(t *testing.T) {
 		why       string
 		reverted  bool
 		unchecked bool
+		// kept is the revision of a primary that is kept.
+		kept           string
+		wayBack, moves bool
 	}{
 		"canary": {canary: canaryOf(), live: "v2", traffic: weighted, starts: true, phase: v1beta1.PhaseSucceeded, steps: canarySteps, from: 22, to: 30},
 		"with replicas of its own": {canary: canaryOf(), live: "v2", replicas: 3, traffic: weighted, starts: true, phase: v1beta1.PhaseSucceeded,
@@ -68,6 +76,14 @@ func TestPreview(t *testing.T) {
 			c.Spec.Primary = &v1beta1.PrimarySpec{Lifecycle: v1beta1.LifecycleEphemeral}
 			c.Status.TargetServes, c.Status.ServingHash = true, "v1"
 		}), live: "v2", replicas: 2, traffic: weighted, starts: true, phase: v1beta1.PhaseSucceeded, steps: canarySteps, from: 22, to: 40},
+		"ephemeral, back to the revision of the kept primary": {canary: ephemeral(func(c *v1beta1.Canary) {
+			c.Status.TargetServes, c.Status.ServingHash, c.Status.RetainUntil = true, "v1", &metav1.MicroTime{Time: now.Add(time.Minute)}
+		}), live: "v0", kept: "v0", replicas: 2, traffic: weighted, starts: true, phase: v1beta1.PhaseSucceeded, from: 2, to: 20, wayBack: true, unchecked: true},
+		"ephemeral, the kept primary is of another revision": {canary: ephemeral(func(c *v1beta1.Canary) {
+			c.Status.TargetServes, c.Status.ServingHash, c.Status.RetainUntil = true, "v1", &metav1.MicroTime{Time: now.Add(time.Minute)}
+		}), live: "v2", kept: "v0", replicas: 2, traffic: weighted, starts: true, phase: v1beta1.PhaseSucceeded, steps: canarySteps, from: 22, to: 40},
+		"ephemeral, back after a failure": {canary: ephemeral(failed), live: "v1", traffic: weighted, starts: true, phase: v1beta1.PhaseFailed,
+			from: 2, to: 20, moves: true, unchecked: true},
 		"blue/green on Services": {canary: canaryOf(), live: "v2", starts: true, phase: v1beta1.PhaseSucceeded, from: 100, to: 120,
 			steps: []string{"iteration 1/10", "iteration 2/10", "iteration 3/10", "iteration 4/10", "iteration 5/10", "iteration 6/10", "iteration 7/10",
 				"iteration 8/10", "iteration 9/10", "iteration 10/10"}},
@@ -81,9 +97,12 @@ func TestPreview(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := test.canary.DeepCopy()
-			out := Of(Input{Now: now, Canary: test.canary, Traffic: test.traffic, Live: test.live, Replicas: test.replicas})
+			out := Of(Input{Now: now, Canary: test.canary, Traffic: test.traffic, Live: test.live, Replicas: test.replicas, Kept: test.kept})
 			if out.Starts != test.starts || out.Phase != test.phase || !slices.Equal(out.Steps, test.steps) || out.Reverted != test.reverted || out.Why != test.why {
 				t.Errorf("outlook %+v", out)
+			}
+			if out.WayBack != test.wayBack || test.moves && !out.Moves {
+				t.Errorf("way back %t, moves %t", out.WayBack, out.Moves)
 			}
 			if s := out.Shortest.Seconds(); s < test.from || s > test.to {
 				t.Errorf("it takes %s, want %v to %v s", out.Shortest, test.from, test.to)

@@ -54,6 +54,9 @@ func newWorld(in Input) *world {
 	w.route.Primary, w.route.Canary = 100-int(st.CanaryWeight), int(st.CanaryWeight)
 	if st.TargetServes {
 		w.apex, w.held, w.route.ViaApex = core.SideTarget, in.Live != st.PromotedRevision, true
+		if in.Kept != "" {
+			w.primary, w.stored[in.Kept] = in.Kept, true
+		}
 	}
 	if ro := st.Rollout; ro != nil {
 		ro.Fenced = nil
