@@ -41,6 +41,8 @@ type app struct {
 	dir string
 	// editor is what kubectl edit calls.
 	editor string
+	// ephemeral has the target serve between rollouts. Its configs cannot be changed then.
+	ephemeral bool
 }
 
 // newApp makes a namespace for an application.
@@ -66,6 +68,39 @@ func adopted(t *testing.T) *app {
 	a.kubectl("apply", "-f", a.file("settings.yaml", settings("blue")), "-f", a.version(1), "-f", a.canaryFile())
 	a.until("the Canary is initialised", func(st *v1beta1.CanaryStatus) bool { return st.Phase == v1beta1.PhaseInitialized && isReady(st) })
 	return a
+}
+
+// adoptedWith is an application of version 1, after a version 9 in kubectl's history, with a primary of the lifecycle.
+func adoptedWith(t *testing.T, ephemeral bool) *app {
+	t.Helper()
+	a := unadopted(t, ephemeral)
+	a.adopt()
+	return a
+}
+
+// unadopted is the same without a Canary.
+func unadopted(t *testing.T, ephemeral bool) *app {
+	t.Helper()
+	a := newApp(t)
+	a.ephemeral = ephemeral
+	configs := settings("blue")
+	if ephemeral {
+		configs = config("ConfigMap", "settings", "immutable: true\ndata: {colour: blue}") + config("Secret", "token", "immutable: true\nstringData: {token: \"1\"}")
+	}
+	a.kubectl("apply", "-f", a.file("settings.yaml", configs), "-f", a.deployment(9, ""))
+	a.kubectl("rollout", "status", "deployment/web", "--timeout=2m")
+	a.kubectl("apply", "-f", a.deployment(1, ""))
+	a.kubectl("rollout", "status", "deployment/web", "--timeout=2m")
+	return a
+}
+
+// adopt has the Canary made and initialised.
+func (a *app) adopt() {
+	a.Helper()
+	a.kubectl("apply", "-f", a.canaryFile())
+	a.until("the Canary is initialised", func(st *v1beta1.CanaryStatus) bool {
+		return st.Phase == v1beta1.PhaseInitialized && isReady(st) && st.TargetServes == a.ephemeral
+	})
 }
 
 // half is an adopted application that rolls out version 2 and has half of the users on it, for as long as its gate is closed.
@@ -113,7 +148,7 @@ func (a *app) deployment(n int, replicas string) string {
 
 func (a *app) canaryFile() string {
 	a.Helper()
-	return a.file("canary.yaml", render(a.T, canaryTemplate, map[string]any{"Gate": world.server.URL}))
+	return a.file("canary.yaml", render(a.T, canaryTemplate, map[string]any{"Gate": world.server.URL, "Ephemeral": a.ephemeral}))
 }
 
 // settings are the manifests of the ConfigMap, with a colour, and of the Secret.

@@ -48,7 +48,7 @@ func (a *app) foretells(lines []string, first string, more ...string) {
 func TestDryRunsForetell(t *testing.T) {
 	t.Parallel()
 	a := adopted(t)
-	rollout := []string{"2 steps, at least ", "steps: weight 20, weight 50;", "gates that have to agree, however long that takes: confirm-promotion gate"}
+	rollout := []string{"2 steps, at least ", "steps: weight 20, weight 50;", "gates that have to agree, however long that takes: confirm-rollout begin, confirm-promotion gate"}
 	lines := a.foretold("apply", "-f", a.version(2))
 	a.foretells(lines, "this change starts a rollout of web to revision ", rollout...)
 	a.foretells(a.foretold("apply", "-f", a.file("settings.yaml", config("ConfigMap", "settings", "data: {colour: red}"))),

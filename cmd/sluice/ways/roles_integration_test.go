@@ -105,34 +105,45 @@ func accept(ctx context.Context, route *gatewayv1.HTTPRoute) {
 	_ = world.admin.Status().Update(ctx, next) // after a conflict the newer version comes
 }
 
-// gates answers the hooks of each namespace. A closed gate keeps a rollout at its last weight; a failing check lets it fail.
+// gates answers the hooks of each namespace. A closed gate keeps a rollout at its last weight, a waiting one before it begins; a failing check lets it
+// fail.
 type gates struct {
-	server          *httptest.Server
-	mu              sync.Mutex
-	closed, failing map[string]bool
+	server                   *httptest.Server
+	mu                       sync.Mutex
+	closed, failing, waiting map[string]bool
 }
 
 func (g *gates) open() (end func()) {
-	g.closed, g.failing = map[string]bool{}, map[string]bool{}
+	g.closed, g.failing, g.waiting = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var asked struct {
 			Namespace string `json:"namespace"`
 		}
 		err := json.NewDecoder(http.MaxBytesReader(w, req.Body, 1<<20)).Decode(&asked)
-		if err != nil || g.refuses(asked.Namespace, req.URL.Path == "/check") {
+		if err != nil || g.refuses(asked.Namespace, req.URL.Path) {
 			w.WriteHeader(http.StatusForbidden)
 		}
 	}))
 	return g.server.Close
 }
 
-func (g *gates) refuses(namespace string, check bool) bool {
+func (g *gates) refuses(namespace, path string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if check {
+	switch path {
+	case "/check":
 		return g.failing[namespace]
+	case "/begin":
+		return g.waiting[namespace]
 	}
 	return g.closed[namespace]
+}
+
+// wait has the rollouts of a namespace wait before they begin.
+func (g *gates) wait(namespace string, waiting bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting[namespace] = waiting
 }
 
 func (g *gates) set(namespace string, closed bool) {

@@ -134,7 +134,7 @@ func TestVerbInAManifest(t *testing.T) {
 	t.Parallel()
 	for _, way := range [][]string{{"apply"}, {"apply", "--server-side", "--force-conflicts"}} {
 		a := half(t)
-		manifest := strings.Replace(render(t, canaryTemplate, map[string]any{"Gate": world.server.URL}), "metadata:\n", "metadata:\n  annotations: {sluice.dev/verb: promote}\n", 1)
+		manifest := strings.Replace(render(t, canaryTemplate, map[string]any{"Gate": world.server.URL, "Ephemeral": false}), "metadata:\n", "metadata:\n  annotations: {sluice.dev/verb: promote}\n", 1)
 		if !strings.Contains(manifest, "sluice.dev/verb") {
 			t.Fatalf("the manifest has another form:\n%s", manifest)
 		}
