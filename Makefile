@@ -68,8 +68,8 @@ bench-admission: manifests ## Measure what admission costs on a local API server
 	cd e2e && go run ./cmd/bench-admission
 
 .PHONY: bench-fleet
-bench-fleet: ## Measure a hundred Canaries at once on a local cluster with played pods; prints tables, fails for counts and never for times
-	cd e2e && go run ./cmd/bench-fleet
+bench-fleet: ## Measure a hundred Canaries at once on a local cluster with played pods, LIFECYCLE=ephemeral for the other lifecycle; prints tables, fails for counts and never for times
+	cd e2e && go run ./cmd/bench-fleet -lifecycle $(or $(LIFECYCLE),persistent)
 
 .PHONY: lint
 lint: check-generated ## Check the style of all code with golangci-lint, and what is generated; the first time builds the tools

@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -205,6 +206,47 @@ func TestDaemonSetsThatCannotHaveATwin(t *testing.T) {
 			err := world.admin.Create(t.Context(), agentCanary(ns))
 			if (err != nil) != (c.want != "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("answer %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// Under dry run a DaemonSet is answered as it would be, and nothing is written, between rollouts and during one, in either lifecycle.
+func TestDryRunOfADaemonSet(t *testing.T) {
+	for name, play := range map[string]struct {
+		lifecycle v1beta1.Lifecycle
+		rolling   bool
+		warned    string
+		held      bool
+	}{
+		"persistent":                   {v1beta1.LifecyclePersistent, false, "this change starts a canary rollout of agent", false},
+		"persistent, during a rollout": {v1beta1.LifecyclePersistent, true, "this change is held until traffic has left the canary of agent", true},
+		"ephemeral":                    {v1beta1.LifecycleEphemeral, false, "this change is held until", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns := namespace(t)
+			must(t, world.admin.Create(t.Context(), agents(ns, "agent:1")))
+			c := agentCanary(ns)
+			c.Spec.Primary = &v1beta1.PrimarySpec{Lifecycle: play.lifecycle}
+			must(t, world.admin.Create(t.Context(), c))
+			setStatus(t, c, play.rolling)
+			labels := mergePatch(`{"metadata":{"labels":{%q:%q}}}`, v1beta1.LabelTracked, v1beta1.TrackedTarget)
+			if play.lifecycle == v1beta1.LifecycleEphemeral {
+				labels = mergePatch(`{"metadata":{"labels":{%q:%q,%q:"true"}}}`, v1beta1.LabelTracked, v1beta1.TrackedTarget, v1beta1.LabelGuarded)
+			}
+			must(t, world.sluice.Patch(t.Context(), agents(ns, ""), labels))
+			world.warnings.take()
+			before := everything(t, ns)
+			tried := agents(ns, "")
+			must(t, world.admin.Patch(t.Context(), tried, mergePatch(`{"spec":{"template":{"metadata":{"annotations":{"a":"b"}}}}}`), client.DryRunAll))
+			if held := tried.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType && tried.Annotations[v1beta1.AnnotationHold] != ""; held != play.held {
+				t.Errorf("the dry run shows a hold: %t, want %t: %v", held, play.held, tried.Annotations)
+			}
+			if w := world.warnings.take(); len(w) != 1 || !strings.Contains(w[0], play.warned) {
+				t.Errorf("warnings %q, want one that says %q", w, play.warned)
+			}
+			if now := everything(t, ns); !maps.Equal(before, now) {
+				t.Errorf("objects differ:\nbefore %v\nafter  %v", before, now)
 			}
 		})
 	}

@@ -198,37 +198,6 @@ func ephemeralBad(t *testing.T) {
 	}
 }
 
-// ephemeralKubectl tries what a person would, in every state.
-func ephemeralKubectl(t *testing.T) {
-	s := beginAtHome(t, "commands")
-	s.adopt(ephemeral)
-	since := time.Now()
-	target := "deployment/" + s.key.Name
-	expect := func(when, want string, args ...string) {
-		t.Helper()
-		out, err := s.command(args...)
-		text := out
-		if err != nil {
-			text += err.Error()
-		}
-		if !strings.Contains(text, want) {
-			t.Errorf("%s: kubectl %q says %q, want %q", when, args, text, want)
-		}
-	}
-	expect("at home", "successfully rolled out", "rollout", "status", target, "--timeout=5s")
-	expect("at home", "restarted", "rollout", "restart", target)
-	expect("held", "paused", "rollout", "restart", target)
-	expect("held for the first time", "no rollout history", "rollout", "undo", target)
-	expect("held", "timed out", "rollout", "status", target, "--timeout=2s")
-	s.half()
-	expect("at 50%", "successfully rolled out", "rollout", "status", target, "--timeout=30s")
-	expect("at 50%", "rolled back", "rollout", "undo", target)
-	s.atHome("v1")
-	expect("taken back", "successfully rolled out", "rollout", "status", target, "--timeout=30s")
-	s.asInGit("v1")
-	s.unharmed(since)
-}
-
 // switchedLifecycle switches a Canary that serves from one lifecycle to the other and back, and no user notices.
 func switchedLifecycle(t *testing.T) {
 	s := beginAtHome(t, "switching")
@@ -246,6 +215,7 @@ func switchedLifecycle(t *testing.T) {
 // ephemeralUnattended changes a target that serves while Sluice is away: the change is refused and never served; all else goes on.
 func ephemeralUnattended(t *testing.T, alone func()) {
 	s := beginAtHome(t, "guarded")
+	s.withHistory()
 	s.initialise(ephemeral)
 	alone()
 	s.ask()
@@ -262,12 +232,20 @@ func ephemeralUnattended(t *testing.T, alone func()) {
 	_, err := s.command("scale", "deployment", s.key.Name, "--replicas=3")
 	s.ok(err)
 	s.ok(stage.AppRolledOut(s.ctx, s.app))
+	target := "deployment/" + s.key.Name
+	s.says("Sluice away", 0, "successfully rolled out", "rollout", "status", target, "--timeout=30s")
+	s.says("Sluice away", 1, "verify-guarded.sluice.dev", "rollout", "restart", target)
+	s.says("Sluice away", 1, "verify-guarded.sluice.dev", "rollout", "undo", target)
+	s.says("Sluice away", 0, "annotated", "annotate", "canary", s.key.Name, v1beta1.AnnotationVerb+"=pause")
 	asked := len(s.users.Recording().Results)
 	s.eventually("users ask for a while", func() bool { return len(s.users.Recording().Results) > asked+100 })
 	if at := s.served("v2"); !at.IsZero() {
 		t.Errorf("v2 answered a user at %s without any analysis", at)
 	}
 	s.ok(stage.ScaleSluice(s.ctx, 2))
+	s.until("ignores a verb that nobody has looked at", soon, func(c *v1beta1.Canary) bool {
+		return c.Status.Verb != nil && c.Status.Verb.Outcome == v1beta1.VerbIgnored && c.Status.Paused == nil
+	})
 	s.ok(s.sync("v2"))
 	c := s.started("")
 	s.half()

@@ -37,6 +37,7 @@ func TestStories(t *testing.T) {
 		{"ephemeral, a good version and the way back", ephemeralGood},
 		{"ephemeral, a bad version and its fix", ephemeralBad},
 		{"ephemeral, kubectl rollout", ephemeralKubectl},
+		{"persistent, kubectl rollout", persistentKubectl},
 		{"ephemeral to and fro", switchedLifecycle},
 		{"the analysis gets no answers", noAnswers},
 		{"the primary is deleted", deletedPrimary},

@@ -27,7 +27,15 @@ import (
 // nodeName is the one node; EndpointSlices leave pods without a node out.
 const nodeName = "node"
 
-func node() *corev1.Node { return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}} }
+// join makes the node. The API server taints each new one as not ready, which keeps the pods of DaemonSets away.
+func join(ctx context.Context) error {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}}
+	if err := world.admin.Create(ctx, node); err != nil {
+		return err
+	}
+	node.Spec.Taints = nil
+	return world.admin.Update(ctx, node)
+}
 
 // play takes the roles of kubelet and gateway, and lets the audience watch.
 func play(ctx context.Context, scheme *runtime.Scheme) error {

@@ -3,6 +3,7 @@
 package ways
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,53 @@ func TestVerbsTakeARight(t *testing.T) {
 	a.eventually("an event names jane", func() bool { return strings.Contains(a.kubectl("get", "events"), "promote by jane") })
 	if out, err := a.asks("jane", "abort"); err == nil || !strings.Contains(out, "no rollout is under way") {
 		t.Errorf("an abort without a rollout is answered with %q", out)
+	}
+}
+
+// Each verb takes its own right, and says which: whoever has all others is refused, whoever has just that one is not.
+func TestEachVerbTakesItsRight(t *testing.T) {
+	t.Parallel()
+	a := adopted(t)
+	all := []string{"promote", "abort", "pause", "resume", "retry", "skip-analysis", "restore"}
+	for _, verb := range all {
+		others := slices.DeleteFunc(slices.Clone(all), func(v string) bool { return v == verb })
+		a.user("may-only-"+verb, verb)
+		a.user("may-not-"+verb, others...)
+		text := verb
+		if verb == "restore" {
+			text += ":" + a.status().PromotedRevision[:12]
+		}
+		out, err := a.asks("may-not-"+verb, text, "--dry-run=server")
+		for _, want := range []string{"Forbidden", `user "may-not-` + verb + `" may not ` + verb + " canary web", "resources: [canaries/" + verb + "]", "verbs: [create]"} {
+			if err == nil || !strings.Contains(out, want) {
+				t.Errorf("who may all but %s is told %q (%v), want %q", verb, out, err, want)
+			}
+		}
+		// Whether it makes sense now is another question, which only those hear of who may.
+		a.eventually("the API server knows who may "+verb, func() bool {
+			out, err = a.asks("may-only-"+verb, text, "--dry-run=server")
+			return !strings.Contains(out, "may not "+verb) && !strings.Contains(out, "cannot patch")
+		})
+		if err != nil && !strings.Contains(out, "annotation") && !strings.Contains(out, "denied the request") {
+			t.Errorf("who may %s is told %q", verb, out)
+		}
+	}
+	if v := a.status().Verb; v != nil {
+		t.Errorf("dry runs have become %+v", v)
+	}
+}
+
+// A verb that admission has not seen is ignored, and people hear of it: Sluice's own account is not asked about, and does not sign either.
+func TestUnseenVerbIsIgnored(t *testing.T) {
+	t.Parallel()
+	for _, ephemeral := range []bool{false, true} {
+		a := adoptedWith(t, ephemeral)
+		a.kubectl("annotate", "canary", "web", "--as=system:serviceaccount:"+ownNamespace+":sluice", v1beta1.AnnotationVerb+"=pause")
+		v := a.verb("pause", v1beta1.VerbIgnored)
+		if a.status().Paused != nil || !strings.Contains(v.Message, "nobody has looked whether its user may do that") {
+			t.Errorf("paused %+v: %s", a.status().Paused, v.Message)
+		}
+		a.eventually("an event says so", func() bool { return strings.Contains(a.kubectl("get", "events"), "VerbIgnored") })
 	}
 }
 

@@ -107,7 +107,7 @@ func open(ctx context.Context, server *testserver.Server) (end func(), err error
 	if err := install(ctx); err != nil {
 		return end, err
 	}
-	if err := world.admin.Create(ctx, node()); err != nil {
+	if err := join(ctx); err != nil {
 		return end, err
 	}
 	if err := play(ctx, server.Scheme); err != nil {
