@@ -23,16 +23,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-// shipped reads the mutating configuration from its file.
+// shipped reads the mutating configuration from its file, and gives calls the time that they have here.
 func shipped(t *testing.T) *admissionregv1.MutatingWebhookConfiguration {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("..", "manifests", "base", "webhook", "mutating.yaml"))
 	must(t, err)
 	var c admissionregv1.MutatingWebhookConfiguration
 	must(t, yaml.UnmarshalStrict(raw, &c))
+	for i := range c.Webhooks {
+		c.Webhooks[i].TimeoutSeconds = new(testserver.WebhookTimeout)
+	}
 	return &c
 }
 
@@ -247,6 +251,27 @@ func TestNewTargetIsLabelled(t *testing.T) {
 	eventually(t, func() error { return expectReach(t, ns, true) })
 	must(t, world.admin.Delete(t.Context(), c))
 	eventually(t, func() error { return expectReach(t, ns, false) })
+}
+
+// awaitReach waits until new Deployments of a namespace are asked about: the API server learns of a changed configuration a moment after it is stored.
+func awaitReach(t *testing.T, ns string) {
+	t.Helper()
+	eventually(t, func() error { return newTargetsAsked(t.Context(), t, ns) })
+}
+
+// newTargetsAsked tells whether new Deployments of a namespace are asked about.
+func newTargetsAsked(ctx context.Context, t *testing.T, ns string) error {
+	t.Helper()
+	before := calls(t, PathWorkloads)
+	probe := deployment(ns, "probe", "podinfo:1")
+	if err := world.admin.Create(ctx, probe, client.DryRunAll); err != nil {
+		return err
+	}
+	world.warnings.take()
+	if calls(t, PathWorkloads) == before {
+		return fmt.Errorf("new Deployments in %s are not asked about", ns)
+	}
+	return nil
 }
 
 // expectReach tells whether the webhook for new Deployments reaches a namespace.

@@ -84,15 +84,21 @@ func TestConfigSteadyStateAsksNothing(t *testing.T) {
 	settings(t, ns)
 	reader(t, ns, "podinfo", v1beta1.StageAnalysing)
 	eventually(t, func() error { return expectReach(t, ns, true) })
-	before, asked := world.requests.Load(), calls(t, PathConfigs)
-	must(t, configWays["replace"](t, configManifest(ns, "ConfigMap", "data", "b")))
-	if n := calls(t, PathConfigs) - asked; n != 1 {
-		t.Fatalf("%v calls, want one", n)
-	}
-	if n := world.requests.Load() - before; n != 0 {
-		t.Errorf("%d requests to the API server, want none", n)
-	}
-	if n := calls(t, PathVerifyConfigs); n != 0 {
+	verified := calls(t, PathVerifyConfigs)
+	// Something else of the webhook process may have a request on its way, so there is more than one attempt, each from what the status names.
+	eventually(t, func() error {
+		must(t, world.sluice.Patch(t.Context(), configManifest(ns, "ConfigMap", "data", ""), mergePatch(`{"data":{"key":"value"}}`)))
+		before, asked := world.requests.Load(), calls(t, PathConfigs)
+		must(t, configWays["replace"](t, configManifest(ns, "ConfigMap", "data", "b")))
+		if n := calls(t, PathConfigs) - asked; n != 1 {
+			t.Fatalf("%v calls, want one", n)
+		}
+		if n := world.requests.Load() - before; n != 0 {
+			return fmt.Errorf("%d requests to the API server, want none", n)
+		}
+		return nil
+	})
+	if n := calls(t, PathVerifyConfigs) - verified; n != 0 {
 		t.Errorf("%v calls in the validating phase, want none: the mutating phase has seen the change", n)
 	}
 }

@@ -127,15 +127,6 @@ func TestAwaitedConfig(t *testing.T) {
 			u.SetName(name)
 			return u
 		}
-		before := calls(t, PathConfigs)
-		must(t, world.admin.Create(t.Context(), fresh(elsewhere, kind, name)))
-		must(t, world.admin.Create(t.Context(), fresh(ns, kind, name+"-not")))
-		generated := fresh(ns, kind, "")
-		generated.SetGenerateName(name)
-		must(t, world.admin.Create(t.Context(), generated))
-		if n := calls(t, PathConfigs) - before; n != 0 {
-			t.Errorf("%v calls about what nobody waits for", n)
-		}
 		var u *unstructured.Unstructured
 		// The API server learns of a changed configuration a moment after it is stored.
 		eventually(t, func() error {
@@ -152,6 +143,15 @@ func TestAwaitedConfig(t *testing.T) {
 			t.Errorf("fences %q, want one for %s %s", got, kind, name)
 		}
 		expectWarned(t, "users leave the canary of podinfo")
+		before := calls(t, PathConfigs)
+		must(t, world.admin.Create(t.Context(), fresh(elsewhere, kind, name)))
+		must(t, world.admin.Create(t.Context(), fresh(ns, kind, name+"-not")))
+		generated := fresh(ns, kind, "")
+		generated.SetGenerateName(name)
+		must(t, world.admin.Create(t.Context(), generated))
+		if n := calls(t, PathConfigs) - before; n != 0 {
+			t.Errorf("%v calls about what nobody waits for", n)
+		}
 	}
 	c.Status.AwaitedConfigs = nil
 	tell(t, c)

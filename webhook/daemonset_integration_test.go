@@ -172,7 +172,7 @@ func TestIdleDaemonSetsStayIdle(t *testing.T) {
 	t.Run("delete and create", func(t *testing.T) {
 		ns := namespace(t)
 		d := trackedAgents(t, ns, false)
-		eventually(t, func() error { return expectReach(t, ns, true) })
+		awaitReach(t, ns)
 		must(t, world.admin.Delete(t.Context(), d))
 		must(t, world.admin.Create(t.Context(), agents(ns, "agent:2")))
 		if u := storedAgents(t, ns); !revision.ScaledToZero(u) || u.GetLabels()[v1beta1.LabelTracked] != v1beta1.TrackedTarget {

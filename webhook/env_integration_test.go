@@ -42,6 +42,9 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
+// patience bounds how long a state may take to come about.
+const patience = 3 * time.Minute
+
 // world is the API server with the shipped configurations and a webhook server that answers them, shared by all tests: each uses a namespace of
 // its own.
 var world struct {
@@ -66,7 +69,7 @@ var world struct {
 func TestMain(m *testing.M) {
 	logf.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
 	base := filepath.Join("..", "manifests", "base")
-	options := testserver.Options{CRDs: []string{filepath.Join(base, "crds")}, Webhooks: []string{filepath.Join(base, "webhook")}}
+	options := testserver.Options{CRDs: []string{filepath.Join(base, "crds")}, Webhooks: []string{filepath.Join(base, "webhook")}, Uncached: true}
 	os.Exit(testserver.Run(options, func(s *testserver.Server) int { return run(m, s) }))
 }
 
@@ -147,7 +150,7 @@ func serve(ctx context.Context, config *rest.Config, install envtest.WebhookInst
 		return fmt.Errorf("the cache did not synchronise")
 	}
 	check := mgr.GetWebhookServer().StartedChecker()
-	return testserver.Poll(ctx, time.Minute, func(context.Context) error { return check(nil) })
+	return testserver.Poll(ctx, patience, func(context.Context) error { return check(nil) })
 }
 
 // grant applies the shipped rights.
@@ -217,7 +220,7 @@ func (panicking) handle(context.Context, admission.Request) (answer, error) { pa
 
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	if err := testserver.Poll(t.Context(), time.Minute, func(context.Context) error { return check() }); err != nil {
+	if err := testserver.Poll(t.Context(), patience, func(context.Context) error { return check() }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -17,8 +17,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
@@ -79,7 +81,7 @@ func TestGuardIsPutBack(t *testing.T) {
 func TestRecreatedGuardedTargetIsHeld(t *testing.T) {
 	ns := namespace(t)
 	d := guardedTarget(t, ns)
-	eventually(t, func() error { return expectReach(t, ns, true) })
+	awaitReach(t, ns)
 	must(t, world.admin.Delete(t.Context(), d))
 	must(t, world.admin.Create(t.Context(), deployment(ns, "podinfo", "podinfo:2")))
 	expectHeld(t, d, "podinfo:2")
@@ -107,7 +109,7 @@ func TestGuardWhileTheWebhookIsAway(t *testing.T) {
 	ns, other := namespace(t), namespace(t)
 	d := guardedTarget(t, ns)
 	p := tracked(t, other, "podinfo", false)
-	awayFor(t)
+	awayFor(t, ns)
 	eventually(t, func() error {
 		// Before the API server knows that nobody is there, the change is held; it is asked again with another image.
 		err := ways["json patch"](t, d, "podinfo:2")
@@ -132,32 +134,53 @@ func TestGuardWhileTheWebhookIsAway(t *testing.T) {
 	must(t, world.admin.Delete(t.Context(), p))
 }
 
-// awayFor sends the API server's calls to where nobody listens, for the rest of a test.
-func awayFor(t *testing.T) {
+// awayFor sends the API server's calls to where nobody listens, for the rest of a test that has a Canary in a namespace.
+func awayFor(t *testing.T, ns string) {
 	t.Helper()
 	const nobody = "https://127.0.0.1:1"
 	here := "https://" + world.address
-	point := func(ctx context.Context, from, to string) {
-		move := func(c *admissionregv1.WebhookClientConfig) {
-			if c.URL != nil {
-				*c.URL = strings.Replace(*c.URL, from, to, 1)
+	must(t, point(t.Context(), here, nobody))
+	t.Cleanup(func() {
+		ctx := context.Background()
+		must(t, point(ctx, nobody, here))
+		// The next test finds the API server asking again.
+		wrong := canary(ns, "wrong")
+		wrong.Spec.Provider = "knative"
+		must(t, testserver.Poll(ctx, patience, func(ctx context.Context) error {
+			if err := world.admin.Create(ctx, wrong.DeepCopy(), client.DryRunAll); !apierrors.IsInvalid(err) {
+				return fmt.Errorf("a wrong Canary is answered: %v", err)
+			}
+			return newTargetsAsked(ctx, t, ns)
+		}))
+	})
+}
+
+// point sends the calls of all webhooks from one address to another, as often as somebody else changes their configuration first.
+func point(ctx context.Context, from, to string) error {
+	move := func(c *admissionregv1.WebhookClientConfig) {
+		if c.URL != nil {
+			*c.URL = strings.Replace(*c.URL, from, to, 1)
+		}
+	}
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		var m admissionregv1.MutatingWebhookConfiguration
+		var v admissionregv1.ValidatingWebhookConfiguration
+		for _, o := range []client.Object{&m, &v} {
+			if err := world.admin.Get(ctx, types.NamespacedName{Name: "sluice"}, o); err != nil {
+				return err
 			}
 		}
-		var m admissionregv1.MutatingWebhookConfiguration
-		must(t, world.admin.Get(ctx, types.NamespacedName{Name: "sluice"}, &m))
 		for i := range m.Webhooks {
 			move(&m.Webhooks[i].ClientConfig)
 		}
-		must(t, world.admin.Update(ctx, &m))
-		var v admissionregv1.ValidatingWebhookConfiguration
-		must(t, world.admin.Get(ctx, types.NamespacedName{Name: "sluice"}, &v))
 		for i := range v.Webhooks {
 			move(&v.Webhooks[i].ClientConfig)
 		}
-		must(t, world.admin.Update(ctx, &v))
-	}
-	point(t.Context(), here, nobody)
-	t.Cleanup(func() { point(context.Background(), nobody, here) })
+		if err := world.admin.Update(ctx, &m); err != nil {
+			return err
+		}
+		return world.admin.Update(ctx, &v)
+	})
 }
 
 // The limits of the lifecycle are told when the Canary is applied, with the way out.

@@ -20,7 +20,7 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
-// lookupBudget bounds the search for missing references, so that time is left for the baseline. What was not looked up is not claimed.
+// lookupBudget is the part of Budget that the search for missing references may take, so that time is left for the baseline. What was not looked up is not claimed.
 const lookupBudget = 500 * time.Millisecond
 
 // factFinder gathers what the validation of a Canary depends on. Canaries are admitted seldom, so it reads from the API server: two Canaries
@@ -53,7 +53,7 @@ func (f factFinder) target(ctx context.Context, c *v1beta1.Canary) *unstructured
 	if ref.Name == "" || ref.Kind != revision.DaemonSet && ref.Kind != revision.Deployment && !c.TargetsService() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	ctx, cancel := spend(ctx, lookupBudget)
 	defer cancel()
 	u := targetOf(c)
 	if err := f.live.Get(ctx, client.ObjectKeyFromObject(u), u); err != nil {
@@ -88,7 +88,7 @@ func (f factFinder) onlyTarget(ctx context.Context, namespace string, target *un
 	if err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	ctx, cancel := spend(ctx, lookupBudget)
 	defer cancel()
 	var budgets policyv1.PodDisruptionBudgetList
 	var policies networkingv1.NetworkPolicyList
@@ -126,7 +126,7 @@ func (f factFinder) peers(ctx context.Context, c *v1beta1.Canary) ([]validation.
 // look returns the references that certainly do not exist, and the MetricTemplates among those that do. One that may not be read, or not in
 // time, counts as existing.
 func (f factFinder) look(ctx context.Context, refs []validation.Reference) (missing []validation.Reference, templates []v1beta1.MetricTemplate) {
-	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	ctx, cancel := spend(ctx, lookupBudget)
 	defer cancel()
 	type object struct{ apiVersion, kind, namespace, name string }
 	exists := map[object]bool{}

@@ -21,7 +21,7 @@ func (f factFinder) ephemeralLimits(ctx context.Context, c *v1beta1.Canary, targ
 	if err != nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	ctx, cancel := spend(ctx, lookupBudget)
 	defer cancel()
 	if !f.ignoreConfigs && !revision.TrackingDisabled(target.GetAnnotations()) {
 		changeable = f.changeable(ctx, c.Namespace, template)

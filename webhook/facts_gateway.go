@@ -22,7 +22,7 @@ func (f factFinder) noMirror(ctx context.Context, c *v1beta1.Canary) []string {
 	if !c.Spec.Analysis.Mirror {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupBudget)
+	ctx, cancel := spend(ctx, lookupBudget)
 	defer cancel()
 	var names []string
 	for _, ref := range validation.Gateways(c) {

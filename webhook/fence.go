@@ -60,7 +60,7 @@ func (f fences) fence(ctx context.Context, cause string, canaries []*v1beta1.Can
 // raise fences the routes of Canaries before a change lands, and returns those that could not be fenced in time, with the reason. A Fencer
 // that neither answers nor heeds the context is left behind.
 func (f fences) raise(ctx context.Context, canaries []*v1beta1.Canary, cause string) map[string]error {
-	ctx, cancel := context.WithTimeout(ctx, fenceBudget)
+	ctx, cancel := spend(ctx, fenceBudget)
 	defer cancel()
 	type result struct {
 		canary string

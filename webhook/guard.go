@@ -15,9 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// Budget is the time within which every request is answered. The webhook configurations allow two seconds; the rest is for the way there and back.
-const Budget = 1500 * time.Millisecond
-
 // answer is what a handler makes of a request.
 type answer struct {
 	patches  []Operation
@@ -71,7 +68,7 @@ func (g guard) Handle(ctx context.Context, req admission.Request) (resp admissio
 		outcome = outcomeAllowed
 		return allowed(answer{})
 	}
-	ctx, cancel := context.WithTimeout(ctx, Budget)
+	ctx, cancel := context.WithTimeout(ctx, budgetOf(ctx))
 	defer cancel()
 
 	a, err := g.inner.handle(ctx, req)

@@ -98,7 +98,7 @@ type clients struct {
 func register(server webhook.Server, o Options, m *metrics, c clients) {
 	reach, limits := reach{username: o.Username, namespace: o.Namespace}, &bounds{timeout: bodyTimeout, limit: maxBodies}
 	for path, h := range handlers(o, m, c) {
-		hook := &admission.Webhook{Handler: guard{path: path, inner: whole{h}, reach: reach, metrics: m, now: o.Now}}
+		hook := &admission.Webhook{Handler: guard{path: path, inner: whole{h}, reach: reach, metrics: m, now: o.Now}, WithContextFunc: withBudget}
 		server.Register(path, limits.around(hook))
 	}
 }

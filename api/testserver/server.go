@@ -32,8 +32,12 @@ const (
 type Options struct {
 	// CRDs are folders of manifests to install.
 	CRDs []string
-	// Webhooks are folders of webhook configurations to install; the Server's WebhookInstallOptions say where they are to be served.
+	// Webhooks are folders of webhook configurations to install, with the time of WebhookTimeout for each call; the Server's WebhookInstallOptions say
+	// where they are to be served.
 	Webhooks []string
+	// Uncached has each request see what those before it have written: the API server reads from etcd and keeps no cache of objects. With one it tries
+	// a change on what it has cached first, and asks admission about that as well.
+	Uncached bool
 	// CallEndpoints lets the API server call webhooks at the endpoints of their Service: nobody here serves a Service's own address.
 	CallEndpoints bool
 }
@@ -95,17 +99,24 @@ func start(options Options, directory string) (*Server, error) {
 			return nil, err
 		}
 	}
+	webhooks, err := readWebhooks(options.Webhooks)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{Directory: directory, Scheme: scheme, Environment: &envtest.Environment{
 		CRDDirectoryPaths:        options.CRDs,
 		ErrorIfCRDPathMissing:    true,
-		WebhookInstallOptions:    envtest.WebhookInstallOptions{Paths: options.Webhooks},
+		WebhookInstallOptions:    webhooks,
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  stopTimeout,
 	}}
 	if options.CallEndpoints {
 		s.ControlPlane.GetAPIServer().Configure().Append("enable-aggregator-routing", "true")
 	}
-	_, err := s.Start()
+	if options.Uncached {
+		s.ControlPlane.GetAPIServer().Configure().Set("watch-cache", "false")
+	}
+	_, err = s.Start()
 	return s, err
 }
 
