@@ -16,7 +16,7 @@ import (
 
 // render makes the routes of an HTTPProxy. Contour prefers the route with more conditions on headers, whatever their order.
 func (contour) render(c *v1beta1.Canary, intent core.RouteIntent) ([]map[string]any, error) {
-	path, err := contourPath(&c.Spec.Service)
+	path, err := pathPrefix(&c.Spec.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,8 @@ func (contour) render(c *v1beta1.Canary, intent core.RouteIntent) ([]map[string]
 	return rules, nil
 }
 
-// contourPath is the prefix of the paths that the application is for.
-func contourPath(s *v1beta1.CanaryService) (map[string]any, error) {
+// pathPrefix is the prefix of the paths that the application is for.
+func pathPrefix(s *v1beta1.CanaryService) (map[string]any, error) {
 	path := map[string]any{"prefix": "/"}
 	if len(s.Match) == 0 {
 		return path, nil

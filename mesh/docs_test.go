@@ -17,7 +17,7 @@ import (
 
 // The documented Canaries are complete, and the documented route is the one that follows.
 func TestDocumentedExamples(t *testing.T) {
-	for _, name := range []string{"apisix", "contour", "gatewayapi", "gloo", "istio", "kubernetes", "kuma", "nginx", "skipper", "smi", "traefik"} {
+	for _, name := range []string{"apisix", "appmesh", "contour", "gatewayapi", "gloo", "istio", "kubernetes", "kuma", "nginx", "skipper", "smi", "traefik"} {
 		t.Run(name, func(t *testing.T) {
 			blocks := yamlBlocks(readFile(t, filepath.Join("..", "docs", "providers", name+".md")))
 			if len(blocks) == 0 {
@@ -47,7 +47,7 @@ func TestDocumentedExamples(t *testing.T) {
 				t.Fatalf("%d examples; want the Canary and its %d objects", len(blocks), len(objects))
 			}
 			for i, o := range objects {
-				got, err := p.Render(c, o, nil, core.RouteIntent{Split: core.Split{Primary: 100}})
+				got, err := p.Render(c, o, nil, core.RouteIntent{Split: core.Split{Primary: 100}, Pods: podLabel})
 				if err != nil {
 					t.Fatal(err)
 				}

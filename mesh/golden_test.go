@@ -152,6 +152,13 @@ func further() []golden {
 		{"apisix", "step", apisix{}, shares(30)},
 		{"apisix", "take-over", apisix{}, shares(0)},
 		{"apisix", "give-back", apisix{}, shares(0)},
+		{"appmesh", "new", appMesh{}, shares(0)},
+		{"appmesh", "step", appMesh{}, shares(30)},
+		{"appmesh", "take-over", appMesh{}, shares(0)},
+		{"appmesh", "ab-testing", appMesh{}, core.Split{Canary: 100, Matched: true}},
+		{"appmesh", "give-back", appMesh{}, shares(0)},
+		{"appmesh", "v1beta1", appMesh{version: "v1beta1"}, shares(30)},
+		{"appmesh", "v1beta1-ab-testing", appMesh{version: "v1beta1"}, core.Split{Canary: 100, Matched: true}},
 		{"kuma", "new", kuma{}, shares(0)},
 		{"kuma", "step", kuma{}, shares(30)},
 		{"kuma", "take-over", kuma{}, shares(0)},
@@ -163,7 +170,7 @@ func further() []golden {
 	out := make([]golden, 0, len(rows))
 	for _, r := range rows {
 		leave := r.name == "give-back"
-		out = append(out, golden{r.provider, r.name, r.impl, core.RouteIntent{Split: r.split, ViaApex: leave}, leave})
+		out = append(out, golden{r.provider, r.name, r.impl, core.RouteIntent{Split: r.split, ViaApex: leave, Pods: podLabel}, leave})
 	}
 	return out
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/core"
 )
 
+// podLabel tells the pods of the target from those of the primary.
+var podLabel = core.PodLabel{Key: "app", Target: "podinfo", Primary: "podinfo-primary"}
+
 func equal(a, b any) bool { return equality.Semantic.DeepEqual(a, b) }
 
 // informed returns a provider that has seen the user's object after which it makes its own.

@@ -118,9 +118,12 @@ func anys[T any](in []T) []any {
 	return out
 }
 
-// with returns a copy of a rule with further fields.
+// with returns a copy of a rule, nil for an empty one, with further fields.
 func with(rule, fields map[string]any) map[string]any {
 	out := maps.Clone(rule)
+	if out == nil {
+		out = map[string]any{}
+	}
 	maps.Copy(out, fields)
 	return out
 }

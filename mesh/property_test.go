@@ -269,7 +269,7 @@ func (g generator) traffic(s *v1beta1.CanaryService) {
 // rules.
 func (g generator) foreignRules(p Provider) []any {
 	foreign := map[string]func(kind int) map[string]any{"matches": g.foreignHTTPRoute, "match": g.foreignVirtualService, "conditions": g.foreignHTTPProxy,
-		"matchers": g.foreignRouteTable}
+		"matchers": g.foreignRouteTable, "httpRoute": g.foreignVirtualRouter, "http": g.foreignVirtualServiceOfOld}
 	in, ok := p.(dialect)
 	if !ok {
 		return nil
@@ -343,6 +343,23 @@ func (g generator) foreignRouteTable(kind int) map[string]any {
 	return rule
 }
 
+func (g generator) foreignVirtualRouter(kind int) map[string]any {
+	targets := []any{map[string]any{"virtualNodeRef": map[string]any{"name": "other"}, "weight": int64(g.IntN(5))}}
+	field := []string{"httpRoute", "http2Route", "tcpRoute"}[kind]
+	if kind == 1 {
+		targets = []any{map[string]any{"virtualNodeRef": map[string]any{"name": "web-canary", "namespace": "elsewhere"}, "weight": int64(1)}}
+	}
+	match := map[string]any{"prefix": fmt.Sprint("/f", g.IntN(9))}
+	return map[string]any{"priority": int64(g.IntN(9)), field: map[string]any{"match": match, "action": map[string]any{"weightedTargets": targets}}}
+}
+
+func (g generator) foreignVirtualServiceOfOld(kind int) map[string]any {
+	name := []string{"other", "web-canary.elsewhere", "elsewhere"}[kind]
+	targets := []any{map[string]any{"virtualNodeName": name, "weight": int64(g.IntN(5))}}
+	match := map[string]any{"prefix": fmt.Sprint("/f", g.IntN(9))}
+	return map[string]any{"http": map[string]any{"match": match, "action": map[string]any{"weightedTargets": targets}}}
+}
+
 // live puts the foreign rules into a route, which may hold an old rule of the Canary's anywhere among them; nil when there is nothing to hold.
 func (g generator) live(t *testing.T, p Provider, c *v1beta1.Canary, foreign []any) *unstructured.Unstructured {
 	t.Helper()
@@ -367,7 +384,7 @@ func (g generator) live(t *testing.T, p Provider, c *v1beta1.Canary, foreign []a
 	}
 	objects := p.Objects(c)
 	u := &unstructured.Unstructured{Object: map[string]any{
-		"metadata": map[string]any{"name": "any", "namespace": "test"}, "spec": map[string]any{"hostnames": []any{"old.example.com"}},
+		"metadata": map[string]any{"name": objects[len(objects)-1].Name, "namespace": "test"}, "spec": map[string]any{"hostnames": []any{"old.example.com"}},
 	}}
 	u.SetGroupVersionKind(objects[len(objects)-1].Kind)
 	if err := unstructured.SetNestedSlice(u.Object, rules, in.list(c)...); err != nil {

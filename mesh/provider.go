@@ -49,6 +49,8 @@ type Object struct {
 	Name string
 	// Goes tells that the object is of no use without the Canary. One that Sluice created is deleted with it; one that was there before is given back.
 	Goes bool
+	// BeforePods tells that pods are looked up in the object when they are created, so it must be there before those of the primary.
+	BeforePods bool
 }
 
 func (o Object) String() string { return o.Kind.Kind + " " + o.Name }
@@ -56,6 +58,8 @@ func (o Object) String() string { return o.Kind.Kind + " " + o.Name }
 // implementations are the providers by their canonical names in the capability table.
 func implementations() map[string]Provider {
 	return map[string]Provider{
+		"appmesh":            appMesh{version: "v1beta1"},
+		"appmesh:v1beta2":    appMesh{},
 		"kubernetes":         kubernetes{},
 		"gatewayapi:v1":      gatewayAPI{},
 		"gatewayapi:v1beta1": gatewayAPI{version: "v1beta1"},

@@ -44,7 +44,7 @@ func installFiles(config *rest.Config) error {
 	if _, err := os.Stat(sharedCRDs); err == nil {
 		from = sharedCRDs
 	}
-	for _, file := range []string{"apisix-v2.yaml", "gloo-v1.yaml", "kuma-meshhttproute.yaml"} {
+	for _, file := range []string{"apisix-v2.yaml", "appmesh-v1beta2.yaml", "gloo-v1.yaml", "kuma-meshhttproute.yaml"} {
 		if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(from, file)}, ErrorIfPathMissing: true}); err != nil {
 			return fmt.Errorf("install %s: %w", file, err)
 		}
@@ -75,68 +75,75 @@ func installProviders(ctx context.Context, config *rest.Config) error {
 // What a provider renders for each kind of split is stored by an API server with the provider's own CRDs: nothing is refused, dropped or defaulted, so that
 // it reads back as asked for and a second write finds nothing to do.
 func TestProvidersOnAnAPIServer(t *testing.T) {
-	strict := client.WithFieldValidation(world.admin, metav1.FieldValidationStrict)
-	for _, name := range []string{"apisix", "contour", "gatewayapi:v1beta1", "gloo", "istio", "kuma", "nginx", "skipper", "traefik"} {
-		for what, split := range splits() {
-			if !runs(name, split) {
-				continue
-			}
-			t.Run(name+"/"+what, func(t *testing.T) {
-				ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mesh-"}}
-				if err := world.admin.Create(t.Context(), ns); err != nil {
-					t.Fatal(err)
-				}
-				r, err := New(strict, world.admin, name, clock.RealClock{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				c := plainCanary()
-				c.Namespace, c.UID, c.Spec.Provider = ns.Name, "11111111-1111-1111-1111-111111111111", name
-				if runs(name, core.Split{Canary: 100, Matched: true}) {
-					busyCanary(c)
-					able, _ := capability.Lookup(name)
-					if able.AnalysisMatch.Cookie {
-						c.Spec.Analysis.Match[1].Headers["cookie"] = v1beta1.StringMatch{Exact: "canary"}
-					}
-					if most := able.AnalysisMatch.MaxEntries; most > 0 {
-						c.Spec.Analysis.Match = c.Spec.Analysis.Match[:most]
-					}
-				}
-				userObjects(t, c, name)
-				for _, s := range []core.Split{{Primary: 100}, split, {Primary: 100}, split} {
-					if changed, err := r.Write(t.Context(), c, core.RouteIntent{Split: s}); err != nil || !changed {
-						t.Fatalf("write %+v: changed %v, %v", s, changed, err)
-					}
-					route, err := r.Read(t.Context(), c)
-					if err != nil || route.Split != s || route.ViaApex {
-						t.Fatalf("wrote %+v, read %+v, %v", s, route, err)
-					}
-					if changed, err := r.Write(t.Context(), c, core.RouteIntent{Split: s}); err != nil || changed {
-						t.Fatalf("write %+v again: changed %v, %v", s, changed, err)
-					}
-				}
-				if err := r.Fence(t.Context(), c, fenceFor("configmap/page", 1)); err != nil {
-					t.Fatal(err)
-				}
-				r.memory = newMemory(clock.RealClock{})
-				if route, err := r.Read(t.Context(), c); err != nil || route.Split != (core.Split{Primary: 100}) || route.Fence == nil {
-					t.Fatalf("fenced: %+v, %v", route, err)
-				}
-				if err := r.GiveBack(t.Context(), c); err != nil {
-					t.Fatal(err)
-				}
-				objects := implementations()[name].Objects(c)
-				if objects[len(objects)-1].Goes {
-					// It goes with the Canary that owns it; before that the route is taken off the Services that go, too.
-					if _, err := r.Write(t.Context(), c, core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if route, err := r.Read(t.Context(), c); err != nil || !route.ViaApex {
-					t.Fatalf("given back: %+v, %v", route, err)
-				}
-			})
+	for _, name := range []string{"apisix", "appmesh:v1beta2", "contour", "gatewayapi:v1beta1", "gloo", "istio", "kuma", "nginx", "skipper", "traefik"} {
+		holdsUp(t, world.admin, name)
+	}
+}
+
+// holdsUp brings a provider's route to each kind of split that it can do, closes it by a fence, and gives it back.
+func holdsUp(t *testing.T, admin client.Client, name string) {
+	t.Helper()
+	strict := client.WithFieldValidation(admin, metav1.FieldValidationStrict)
+	for what, split := range splits() {
+		if !runs(name, split) {
+			continue
 		}
+		t.Run(name+"/"+what, func(t *testing.T) {
+			ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "mesh-"}}
+			if err := world.admin.Create(t.Context(), ns); err != nil {
+				t.Fatal(err)
+			}
+			r, err := New(strict, admin, name, clock.RealClock{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := plainCanary()
+			c.Namespace, c.UID, c.Spec.Provider = ns.Name, "11111111-1111-1111-1111-111111111111", name
+			c.Spec.Service.MeshName = "global"
+			if runs(name, core.Split{Canary: 100, Matched: true}) {
+				busyCanary(c)
+				able, _ := capability.Lookup(name)
+				if able.AnalysisMatch.Cookie {
+					c.Spec.Analysis.Match[1].Headers["cookie"] = v1beta1.StringMatch{Exact: "canary"}
+				}
+				if most := able.AnalysisMatch.MaxEntries; most > 0 {
+					c.Spec.Analysis.Match = c.Spec.Analysis.Match[:most]
+				}
+			}
+			userObjects(t, c, name)
+			for _, s := range []core.Split{{Primary: 100}, split, {Primary: 100}, split} {
+				if changed, err := r.Write(t.Context(), c, core.RouteIntent{Split: s, Pods: podLabel}); err != nil || !changed {
+					t.Fatalf("write %+v: changed %v, %v", s, changed, err)
+				}
+				route, err := r.Read(t.Context(), c)
+				if err != nil || route.Split != s || route.ViaApex {
+					t.Fatalf("wrote %+v, read %+v, %v", s, route, err)
+				}
+				if changed, err := r.Write(t.Context(), c, core.RouteIntent{Split: s, Pods: podLabel}); err != nil || changed {
+					t.Fatalf("write %+v again: changed %v, %v", s, changed, err)
+				}
+			}
+			if err := r.Fence(t.Context(), c, fenceFor("configmap/page", 1)); err != nil {
+				t.Fatal(err)
+			}
+			r.memory = newMemory(clock.RealClock{})
+			if route, err := r.Read(t.Context(), c); err != nil || route.Split != (core.Split{Primary: 100}) || route.Fence == nil {
+				t.Fatalf("fenced: %+v, %v", route, err)
+			}
+			if err := r.GiveBack(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			objects := implementations()[name].Objects(c)
+			if objects[len(objects)-1].Goes {
+				// It goes with the Canary that owns it; before that the route is taken off the Services that go, too.
+				if _, err := r.Write(t.Context(), c, core.RouteIntent{Split: core.Split{Primary: 100}, ViaApex: true, Pods: podLabel}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if route, err := r.Read(t.Context(), c); err != nil || !route.ViaApex {
+				t.Fatalf("given back: %+v, %v", route, err)
+			}
+		})
 	}
 }
 

@@ -66,7 +66,7 @@ func (r *Router) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
 	have := able.Available
 	return core.Traffic{
 		Weighted: able.Splits, Matches: have.ABTesting, Mirrors: have.MirrorCanary || have.MirrorBlueGreen, Cookies: have.SessionAffinity,
-		MatchesTogether: able.AnalysisMatch.Together, Drain: able.Drain,
+		MatchesTogether: able.AnalysisMatch.Together, Drain: able.Drain, BeforePods: able.BeforePods,
 	}, nil
 }
 
@@ -179,6 +179,26 @@ func (r *Router) Write(ctx context.Context, c *v1beta1.Canary, intent core.Route
 		}
 	}
 	return changed, refused
+}
+
+// Prepare writes what has to be there before the first pods of the primary: a sidecar is told when a pod is created what it is part of. A provider without
+// anything of the kind, and an unknown one, need nothing.
+func (r *Router) Prepare(ctx context.Context, c *v1beta1.Canary, pods core.PodLabel) error {
+	p, err := r.provider(c)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for _, o := range p.Objects(c) {
+		if !o.BeforePods {
+			continue
+		}
+		if _, err := r.bring(ctx, c, p, o, core.RouteIntent{Split: core.Split{Primary: 100}, Pods: pods}, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bring writes one object if it differs from what it ought to be.

@@ -49,6 +49,12 @@ type conjunctive interface {
 	together(conditions []any) []any
 }
 
+// nested is a dialect whose conditions are not a list in a field of the rule.
+type nested interface {
+	// conditions returns the matches of a rule: the same for rules that mean the same.
+	conditions(rule map[string]any) []any
+}
+
 // services names the three Services of a Canary, and the dialect in which routes lead to them.
 type services struct {
 	namespace, apex, primary, canary string
@@ -70,6 +76,9 @@ func (s services) side(ref map[string]any) string {
 
 // matches returns the conditions of a rule.
 func (s services) matches(rule map[string]any) []any {
+	if in, ok := s.in.(nested); ok {
+		return in.conditions(rule)
+	}
 	field, _ := s.in.words()
 	if in, ok := s.in.(conjunctive); ok {
 		return in.together(listOf(rule[field]))
@@ -150,12 +159,12 @@ func (s services) keeper(live []any, replaced func(map[string]any) bool) map[str
 	return first
 }
 
-// mergeOwn returns own rules with what a Canary has no words for taken over from a live rule. A name is kept once.
+// mergeOwn returns own rules with what a Canary has no words for taken over from a live rule. A name that was there is kept once.
 func (s services) mergeOwn(live map[string]any, own []map[string]any) []any {
 	out := make([]any, 0, len(own))
 	for i, rule := range own {
 		merged := s.mergeRule(live, rule)
-		if i < len(own)-1 {
+		if i < len(own)-1 && rule["name"] == nil {
 			delete(merged, "name")
 		}
 		out = append(out, merged)

@@ -29,6 +29,7 @@ func (r *Reconciler) effects() []effect {
 		{"label target and configs", r.applyTracking},
 		{"unlabel configs that nothing references", r.applyUntracking},
 		{"write the autoscalers", r.applyScalers},
+		{"write what the primary's pods are part of", r.applyBeforePrimary},
 		{"write the primary", r.applyPrimary},
 		{"write the Services", r.applyServices},
 		{"write the route", r.applyRoute},

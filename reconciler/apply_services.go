@@ -56,6 +56,22 @@ func (r *Reconciler) ensureService(ctx context.Context, existing, want *corev1.S
 	return want, err
 }
 
+// applyBeforePrimary writes what has to be there before the primary's first pods are.
+func (r *Reconciler) applyBeforePrimary(ctx context.Context, w *world, plan core.Plan) error {
+	if plan.Primary == nil || w.primary != nil || !w.observed.Traffic.BeforePods {
+		return nil
+	}
+	return r.Router.Prepare(ctx, w.canary, w.pods())
+}
+
+// pods is the label by which the pods of both sides are told apart; empty where it is not known.
+func (w *world) pods() core.PodLabel {
+	if w.label.Key == "" {
+		return core.PodLabel{}
+	}
+	return core.PodLabel{Key: w.label.Key, Target: w.label.Value, Primary: w.label.Primary().Value}
+}
+
 // applyRoute brings the route to the plan, at the version that was decided on.
 func (r *Reconciler) applyRoute(ctx context.Context, w *world, plan core.Plan) error {
 	if plan.Route == nil {
@@ -65,6 +81,7 @@ func (r *Reconciler) applyRoute(ctx context.Context, w *world, plan core.Plan) e
 	if intent.Version == "" {
 		intent.Version = w.observed.Route.Version
 	}
+	intent.Pods = w.pods()
 	_, err := r.Router.Write(ctx, w.canary, intent)
 	if meta.IsNoMatchError(err) {
 		// Reading the route has reported the missing kind; the plan looks again.

@@ -45,6 +45,8 @@ func (r *fakeRouter) Read(_ context.Context, c *v1beta1.Canary) (core.Route, err
 	return r.routes[c.Namespace], nil
 }
 
+func (r *fakeRouter) Prepare(context.Context, *v1beta1.Canary, core.PodLabel) error { return nil }
+
 func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteIntent) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -147,6 +147,10 @@ func (r *Reconciler) gatherRoute(ctx context.Context, w *world) error {
 		return fmt.Errorf("read the route: %w", err)
 	}
 	w.observed.Route = route
+	phase := w.canary.Status.Phase
+	if w.observed.Traffic.BeforePods && w.primary == nil && !route.Exists && route.Problem != "" && (phase == "" || phase == v1beta1.PhaseInitializing) {
+		w.problem(!w.observed.Leaving, "RouteNotAccepted", "%s", route.Problem)
+	}
 	return nil
 }
 

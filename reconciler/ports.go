@@ -20,6 +20,8 @@ type Router interface {
 	Watches(*v1beta1.Canary) ([]schema.GroupVersionKind, error)
 	// Read reports the route as it is. A kind that the cluster does not know is a Route with a Problem, not an error.
 	Read(context.Context, *v1beta1.Canary) (core.Route, error)
+	// Prepare writes what has to be there before the first pods of the primary.
+	Prepare(context.Context, *v1beta1.Canary, core.PodLabel) error
 	// Write brings the route to the intent and tells whether anything had to change. A route newer than the intent's version is a conflict.
 	Write(context.Context, *v1beta1.Canary, core.RouteIntent) (bool, error)
 	// GiveBack detaches the route from Sluice; it then leads to the apex Service.

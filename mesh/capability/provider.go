@@ -32,6 +32,8 @@ type Provider struct {
 	Needs []Need
 	// PlainTCP tells that an application with appProtocol tcp gets a route for connections, which can be split by weight and in no other way.
 	PlainTCP bool
+	// BeforePods tells that some of what the provider writes must be there before pods are created that are to be part of it.
+	BeforePods bool
 	// Drain is how long requests may still arrive at a backend after the route was observed without it.
 	Drain time.Duration
 }

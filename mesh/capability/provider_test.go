@@ -49,7 +49,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("Names() = %v; want %v", got, want)
 	}
 	if got, want := ImplementedNames(), []string{
-		"apisix", "contour", "gatewayapi:v1", "gatewayapi:v1beta1", "gloo", "istio", "kubernetes", "kuma", "linkerd", "nginx", "osm", "skipper", "smi:v1alpha1",
+		"apisix", "appmesh", "appmesh:v1beta2", "contour", "gatewayapi:v1", "gatewayapi:v1beta1", "gloo", "istio", "kubernetes", "kuma", "linkerd", "nginx", "osm", "skipper", "smi:v1alpha1",
 		"smi:v1alpha2",
 		"smi:v1alpha3", "traefik",
 	}; !slices.Equal(got, want) {

@@ -72,19 +72,20 @@ func providers() []Provider {
 // conditional are the providers outside Gateway API and Istio that can route some requests by condition.
 func conditional() []Provider {
 	ab := Strategies{Canary: true, ABTesting: true, BlueGreen: true}
-	appmesh := Match{Headers: anyMode | Suffix}
+	// All conditions of a route must hold, so there is room for one entry.
+	appmesh := Match{Headers: anyMode | Suffix, MaxEntries: 1, MaxHeaders: 10}
 	firstPrefix := Match{URI: Prefix, MaxEntries: 1}
 	return []Provider{
 		{
 			Name:   "appmesh",
 			Writes: kinds("appmesh.k8s.aws", "v1beta1", "VirtualNode", "VirtualService"),
-			Splits: true, Strategies: ab, ServiceMatch: firstPrefix, AnalysisMatch: appmesh,
-			Needs: []Need{NeedMeshName}, Drain: drainProxy,
+			Splits: true, Strategies: ab, Available: ab, ServiceMatch: firstPrefix, AnalysisMatch: appmesh,
+			Needs: []Need{NeedMeshName}, BeforePods: true, Drain: drainProxy,
 		},
 		{
 			Name: "appmesh:v1beta2", Parametric: true,
 			Writes: kinds("appmesh.k8s.aws", "v1beta2", "VirtualNode", "VirtualRouter", "VirtualService"),
-			Splits: true, Strategies: ab, ServiceMatch: firstPrefix, AnalysisMatch: appmesh, Drain: drainProxy,
+			Splits: true, Strategies: ab, Available: ab, ServiceMatch: firstPrefix, AnalysisMatch: appmesh, BeforePods: true, Drain: drainProxy,
 		},
 		{
 			// All conditions of a route must hold, so there is room for one entry. A prefix or suffix is compared as a regular expression.

@@ -192,6 +192,8 @@ type Traffic struct {
 	Matches, Mirrors, Cookies bool
 	// MatchesTogether tells that all who meet spec.analysis.match are on the same side: a route cannot share them out.
 	MatchesTogether bool
+	// BeforePods tells that the provider has something to be there before the primary has pods.
+	BeforePods bool
 	// Drain is how long requests may still arrive by the previous weights after a route was accepted.
 	Drain time.Duration
 }

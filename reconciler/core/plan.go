@@ -126,9 +126,14 @@ type RouteIntent struct {
 	ViaApex bool
 	// KeepFence leaves the fence that admission wrote in place; otherwise it is taken off with this write.
 	KeepFence bool
+	// Pods are told apart by it, for providers that have to know. The writer's caller fills it in; without a key nothing is known of pods.
+	Pods PodLabel
 	// Version is the Route.Version that the split was decided on: the writer refuses to write over anything newer. Empty asks for no such check.
 	Version string
 }
+
+// PodLabel is the label by which the pods of the target and those of the primary are told apart.
+type PodLabel struct{ Key, Target, Primary string }
 
 // Event is a Kubernetes event on the Canary.
 type Event struct {
