@@ -28,13 +28,20 @@ type fakeRouter struct {
 	notify  func(types.NamespacedName)
 	// before sees each split that is about to be written, in one write after the other; nil for nobody.
 	before func(core.Split)
+	// prepare makes what has to be there before the primary has pods; nil for a provider without any. problem is what a route that is missing has.
+	prepare func(*v1beta1.Canary, core.PodLabel) error
+	problem string
 }
 
 func (r *fakeRouter) Traffic(c *v1beta1.Canary) (core.Traffic, error) {
 	if c.Spec.Provider == "istio" {
 		return core.Traffic{}, fmt.Errorf("provider istio is not available; use gatewayapi:v1")
 	}
-	return core.Traffic{Weighted: true, Matches: true, Mirrors: true, Cookies: true, Drain: 10 * time.Millisecond}, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return core.Traffic{
+		Weighted: true, Matches: true, Mirrors: true, Cookies: true, Drain: 10 * time.Millisecond, BeforePods: r.prepare != nil,
+	}, nil
 }
 
 func (r *fakeRouter) Watches(*v1beta1.Canary) ([]schema.GroupVersionKind, error) { return nil, nil }
@@ -42,10 +49,18 @@ func (r *fakeRouter) Watches(*v1beta1.Canary) ([]schema.GroupVersionKind, error)
 func (r *fakeRouter) Read(_ context.Context, c *v1beta1.Canary) (core.Route, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.routes[c.Namespace], nil
+	route := r.routes[c.Namespace]
+	if !route.Exists {
+		route.Problem = r.problem
+	}
+	return route, nil
 }
 
-func (r *fakeRouter) Prepare(context.Context, *v1beta1.Canary, core.PodLabel) error { return nil }
+func (r *fakeRouter) Prepare(_ context.Context, c *v1beta1.Canary, pods core.PodLabel) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.prepare(c, pods)
+}
 
 func (r *fakeRouter) Write(_ context.Context, c *v1beta1.Canary, i core.RouteIntent) (bool, error) {
 	r.mu.Lock()

@@ -91,7 +91,7 @@ func (r *review) matchCount(headers int) {
 		r.deny(fieldAnalysisMatch, nil, "has %d cookies; provider %s can express 1", cookies, r.can.Name)
 	}
 	if can.MaxEntries > 0 && len(a.Match) > can.MaxEntries {
-		r.deny(fieldAnalysisMatch, nil, "has %d entries; provider %s can express %d, with any number of headers", len(a.Match), r.can.Name, can.MaxEntries)
+		r.deny(fieldAnalysisMatch, nil, "has %d entries; provider %s can express %d, with several headers", len(a.Match), r.can.Name, can.MaxEntries)
 	}
 	if n := len(a.Match) * max(1, len(r.canary.Spec.Service.Match)); can.MaxCombined > 0 && n > can.MaxCombined {
 		r.deny(fieldAnalysisMatch, nil, "comes to %d combinations with service.match; provider %s can express %d", n, r.can.Name, can.MaxCombined)
