@@ -89,8 +89,8 @@ func unlessBack(c *v1beta1.Canary) string {
 
 // stillHeld answers who takes a hold off by hand, as kubectl advises when it refuses to undo or restart what is paused.
 func stillHeld(c *v1beta1.Canary) string {
-	return fmt.Sprintf(warningPrefix+"%s stays held until %s. kubectl's rollout undo and restart are refused meanwhile: apply the version that you want, it takes "+
-		"the place of this one", c.Spec.TargetRef.Name, heldUntil(c))
+	return fmt.Sprintf(warningPrefix+"%s stays held until %s. kubectl's rollout undo and restart are refused meanwhile: "+
+		"apply the version that you want, it takes the place of this one", c.Spec.TargetRef.Name, heldUntil(c))
 }
 
 // pausedWarning tells of a change that its owner has put off.

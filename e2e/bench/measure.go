@@ -15,9 +15,10 @@ import (
 const (
 	gateNone      = "no webhook"
 	gateNoop      = "no-op webhook"
-	gateTracked   = "Sluice, tracked"
-	gateGuarded   = "Sluice, guarded"
-	gateUntracked = "Sluice, untracked"
+	gateSluice    = "Sluice, "
+	gateTracked   = gateSluice + "tracked"
+	gateGuarded   = gateSluice + "guarded"
+	gateUntracked = gateSluice + "untracked"
 )
 
 // scenario is one row of the table.

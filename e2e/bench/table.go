@@ -31,7 +31,7 @@ func render(all []*scenario) string {
 		if against := quantile(noop[kind].took, .5); against > 0 && s.gate != gateNone {
 			ratio = fmt.Sprintf("%.2f", float64(p50)/float64(against))
 		}
-		if s.gate == gateTracked || s.gate == gateGuarded || s.gate == gateUntracked {
+		if strings.HasPrefix(s.gate, gateSluice) {
 			requests = fmt.Sprint(len(s.counts.requests))
 		}
 		calls := fmt.Sprintf("%d for %d", s.counts.calls, s.counts.changes)

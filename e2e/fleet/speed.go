@@ -164,6 +164,7 @@ func rests(good string) state {
 		st := c.Status
 		home := st.TargetServes == (c.Lifecycle() == v1beta1.LifecycleEphemeral)
 		ready := st.Condition(v1beta1.ConditionReady)
-		return st.PromotedRevision == good && st.CurrentRevision == good && st.Rollout == nil && home && ready != nil && ready.Status == metav1.ConditionTrue, describe(c)
+		well := ready != nil && ready.Status == metav1.ConditionTrue
+		return st.PromotedRevision == good && st.CurrentRevision == good && st.Rollout == nil && home && well, describe(c)
 	}
 }

@@ -65,9 +65,15 @@ func (a *app) waiting() {
 	a.until("it waits for its gate", func(st *v1beta1.CanaryStatus) bool { return st.Phase == v1beta1.PhaseWaiting })
 }
 
+// does has a verb done, which may be the same as the one before.
 func (a *app) does(verb string) {
 	a.Helper()
+	last := ""
+	if v := a.status().Verb; v != nil {
+		last = v.ID
+	}
 	a.kubectl("annotate", "canary", "web", v1beta1.AnnotationVerb+"="+verb)
+	a.until("another verb was looked at", func(st *v1beta1.CanaryStatus) bool { return st.Verb != nil && st.Verb.ID != last })
 	a.verb(verb, v1beta1.VerbDone)
 }
 
