@@ -119,9 +119,16 @@ func (d *decision) apexReachesTarget() bool {
 	if d.podless() {
 		// Whom no route has led away needs no way back.
 		never := d.in.Promoted == nil && d.st.PromotedRevision == "" && !d.in.Route.Exists
-		return never || d.targetLeadsAlike() || d.nothingServes()
+		return never || d.targetLeadsAlike() || d.givenBackAsItIs() || d.nothingServes()
 	}
 	return s.Apex == SideTarget && (s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100) || d.nothingServes())
+}
+
+// givenBackAsItIs tells whether a Service leads to ready endpoints and the snapshot of the last good revision is lost: nobody can say any more what
+// it is to be given back as, so that it need not lead where the primary's does.
+func (d *decision) givenBackAsItIs() bool {
+	s := d.in.Services
+	return d.in.Promoted == nil && d.st.PromotedRevision != "" && s.ApexReady+s.ApexOther > 0
 }
 
 func (d *decision) targetReadiness() string {

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
@@ -193,6 +195,26 @@ func TestBlindAutoscalerRaisesNoFloor(t *testing.T) {
 		})
 		if p.Scalers == nil || p.Scalers.Floor != want {
 			t.Errorf("blind %v: autoscalers %+v, want the floor %d", blind, p.Scalers, want)
+		}
+	}
+}
+
+// A Service whose last good revision nobody knows any more is given back as it is, as soon as it leads anywhere.
+func TestServiceIsGivenBackWithoutItsSnapshot(t *testing.T) {
+	for listed, back := range map[int32]bool{0: false, 2: true} {
+		p := decided("", func(in *Observed, st *v1beta1.CanaryStatus) {
+			in.Leaving, in.Promoted = true, nil
+			in.Canary.Spec.TargetRef.APIVersion, in.Canary.Spec.TargetRef.Kind = "v1", "Service"
+			in.Target = Workload{Exists: true, Current: true, Template: "v1"}
+			in.Primary = Workload{Exists: true, Current: true, Revision: "v2", Replicas: 1, Total: 1, Updated: 1, Available: 1}
+			in.Services.ApexOther, in.Services.ApexReady = listed, 0
+			st.PromotedRevision, st.Phase = "v2", v1beta1.PhaseTerminating
+			in.Route.ViaApex, in.Baseline = true, revisionOf("v1", 2)
+			long := metav1.NewMicroTime(in.Now.Add(-time.Minute))
+			st.Rollout = &v1beta1.RolloutStatus{ID: "leave", Stage: v1beta1.StageLeaving, Step: 1, StageSince: long, ConvergedAt: &long}
+		})
+		if p.GiveBack != back {
+			t.Errorf("with %d endpoints it is given back: %t, want %t (%s)", listed, p.GiveBack, back, p.Status.Condition(v1beta1.ConditionReady).Message)
 		}
 	}
 }
