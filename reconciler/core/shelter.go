@@ -134,8 +134,11 @@ func (d *decision) abandon() bool {
 		return false
 	}
 	d.ro().Shelter = 0
-	d.warn("PrimaryUnhealthy", "The primary of %s does not get ready (%s), and a newer revision waits: users leave the canary for it",
-		d.target(), d.primaryReadiness())
+	follows := "users leave the canary for it"
+	if !d.in.Traffic.Weighted {
+		follows = "it takes the place of the canary, which no route has led users to"
+	}
+	d.warn("PrimaryUnhealthy", "The primary of %s does not get ready (%s), and a newer revision waits: %s", d.target(), d.primaryReadiness(), follows)
 	d.putInForce(0)
 	return true
 }
