@@ -27,6 +27,8 @@ type controller struct {
 	downUntil moment
 	// conflicted tells that a write met something newer than was decided on.
 	conflicted bool
+	// untold tells that caches have caught up with something that woke nobody, and nothing has since.
+	untold bool
 	// delivered counts what caches have caught up with, decisions all decisions, atOnce those of this moment.
 	delivered, decisions, atOnce int
 	decidedAt                    moment
@@ -86,7 +88,7 @@ func (w *World) act() {
 
 // decide is one reconcile.
 func (w *World) decide() {
-	w.awake, w.wakeAt, w.conflicted = false, never, false
+	w.awake, w.untold, w.wakeAt, w.conflicted = false, false, never, false
 	if w.decidedAt != w.now {
 		w.decidedAt, w.atOnce = w.now, 0
 	}

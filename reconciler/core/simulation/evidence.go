@@ -20,8 +20,8 @@ type evidence struct {
 	edited, skipped bool
 	// inPrimary tells that it is analysed in the primary, rescued that it was begun so.
 	inPrimary, rescued bool
-	// before is what was analysed in the primary before it.
-	before *revision
+	// before are what was analysed in the primary before it, until a moment before it began, as bits.
+	before uint32
 	// since is when it was begun.
 	since moment
 	// fencing tells that its users are being taken off the canary.
@@ -88,7 +88,10 @@ func (w *World) begin(ro *v1beta1.RolloutStatus) evidence {
 		id: ro.ID, rev: r, since: w.now, spec: spec, passed: old.passed[:0], skipped: spec.SkipAnalysis, inPrimary: ro.InPrimary, rescued: ro.InPrimary,
 	}
 	if old.rescued {
-		e.before = new(old.rev)
+		e.before = old.rev.bit()
+		if w.now-old.since <= reaction {
+			e.before |= old.before
+		}
 	}
 	return e
 }

@@ -70,9 +70,14 @@ func (w *World) judgeSplit(r *core.RouteIntent) {
 
 // judgeCanaryShare: more users come to a canary only if it is pinned, and ready unless the primary is not ready either.
 func (w *World) judgeCanaryShare(in *core.Observed, r *core.RouteIntent) {
-	if r.Canary > in.Route.Canary && (in.Services.CanaryReady == 0 && in.Services.PrimaryReady > 0 || in.Services.PinnedHash == "") {
+	ready := in.Services.CanaryReady
+	if in.Leaving {
+		// Whoever leaves analyses nothing: its pods are those that the Service is pinned to.
+		ready += in.Services.CanaryOther
+	}
+	if r.Canary > in.Route.Canary && (ready == 0 && in.Services.PrimaryReady > 0 || in.Services.PinnedHash == "") {
 		w.violate(promiseTraffic, "the canary gets weight %d in place of %d with %d ready pods, pinned to %q", r.Canary, in.Route.Canary,
-			in.Services.CanaryReady, in.Services.PinnedHash)
+			ready, in.Services.PinnedHash)
 	}
 }
 

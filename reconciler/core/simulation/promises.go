@@ -108,7 +108,7 @@ func (w *World) configKnown(fenced moment) {
 // blind tells that the controller cannot know what is.
 func (w *World) blind() bool {
 	return !w.alive() || w.config.due != never || w.route.due != never || w.canary.due != never || w.target.due != never || w.endpoints.due != never ||
-		w.unreadableUntil > w.now || w.lostUntil > w.now
+		w.unreadableUntil > w.now || w.lostUntil > w.now || w.untold
 }
 
 // carryOver extends what lasts from one event to the next.
@@ -268,6 +268,7 @@ func (w *World) holdPrimary(s *split) {
 		}
 		if w.aloneAt > 0 && w.now-w.aloneAt <= restoring {
 			// There was nobody else a moment ago, and what is there is being replaced.
+			w.evidence.served = w.evidence.served || w.rescued && p.content == w.evidence.rev
 			continue
 		}
 		if !w.rescued || p.content != w.evidence.rev {
@@ -282,7 +283,7 @@ func (w *World) holdPrimary(s *split) {
 
 // leaving tells whether a revision was analysed in the primary until a moment ago, so that users by a split may still meet it.
 func (w *World) leaving(s *split, r revision) bool {
-	return w.before != nil && r == *w.before && (s != w.newest() || w.now-w.since <= reaction)
+	return w.before&r.bit() != 0 && (s != w.newest() || w.now-w.since <= reaction)
 }
 
 // newest is the split that was asked for last.

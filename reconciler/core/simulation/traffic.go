@@ -168,7 +168,8 @@ func (w *World) flow() {
 			r.accepted, r.problem = true, false
 			set(w, kindRoute, &w.route, r)
 		}
-		w.followAt = w.now + time.Duration(w.dice.roll(diceRoute, int(drainTime/time.Millisecond)))*time.Millisecond
+		// A data plane that follows already is not held up by an acceptance that is repeated.
+		w.followAt = min(w.followAt, w.now+time.Duration(w.dice.roll(diceRoute, int(drainTime/time.Millisecond)))*time.Millisecond)
 	}
 	if w.followAt <= w.now {
 		w.followAt = never

@@ -237,8 +237,9 @@ func (w *World) deliver() {
 	catchUp(w, &w.route)
 	catchUp(w, &w.snapshots)
 	catchUp(w, &w.config)
-	if w.delivered != before && w.lostUntil <= w.now {
-		w.awake = true
+	if w.delivered != before {
+		w.untold = w.lostUntil > w.now
+		w.awake = w.awake || !w.untold
 	}
 	if w.admissionAt <= w.now {
 		w.admissionAt, w.admissionSees = never, w.canary.real
