@@ -22,7 +22,7 @@ import (
 
 const (
 	startTimeout = 20 * time.Minute
-	goneTimeout  = 30 * time.Second
+	goneTimeout  = 3 * time.Minute
 	// envChild makes the test binary start a cluster and wait to be killed.
 	envChild = "SLUICE_TEST_START_AND_WAIT"
 )
@@ -188,7 +188,7 @@ func TestServesUsers(t *testing.T) {
 	if err := c.Apply(ctx, podinfo(image)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Kubectl(ctx, "", "rollout", "status", "deployment/podinfo", "--timeout=60s"); err != nil {
+	if _, err := c.Kubectl(ctx, "", "rollout", "status", "deployment/podinfo", "--timeout=3m"); err != nil {
 		t.Fatal(err)
 	}
 	ip, err := c.Kubectl(ctx, "", "get", "pods", "-l", "app=podinfo", "-o", "jsonpath={.items[0].status.podIP}")
@@ -231,22 +231,41 @@ func TestServesUsers(t *testing.T) {
 	mustAnswer(t, c, addresses[0])
 }
 
+// mustAnswer asks until it is answered: the node learns of the endpoints of a Service a moment after its pods are ready.
 func mustAnswer(t *testing.T, c *cluster.Cluster, address string) {
 	t.Helper()
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	deadline := time.After(goneTimeout)
+	for {
+		err := answers(c, address)
+		if err == nil {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-deadline:
+			t.Errorf("%s: %v", address, err)
+			return
+		}
+	}
+}
+
+func answers(c *cluster.Cluster, address string) error {
 	client := &http.Client{
 		Timeout:   10 * time.Second,
 		Transport: &http.Transport{DialContext: c.DialContext, DisableKeepAlives: true},
 	}
 	response, err := client.Get("http://" + address + "/version")
 	if err != nil {
-		t.Errorf("%s: %v", address, err)
-		return
+		return err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1000))
 	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), "version") {
-		t.Errorf("%s answered %s %q, %v", address, response.Status, body, err)
+		return fmt.Errorf("answered %s %q, %w", response.Status, body, err)
 	}
+	return nil
 }
 
 func podinfo(image string) string {

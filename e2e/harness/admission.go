@@ -34,7 +34,7 @@ const (
 
 const (
 	// callTimeout bounds a call to one of Sluice's pods.
-	callTimeout = 5 * time.Second
+	callTimeout = 30 * time.Second
 	maxMetrics  = 16 << 20
 )
 

@@ -40,7 +40,7 @@ const (
 )
 
 const (
-	defaultReadyTimeout = 2 * time.Minute
+	defaultReadyTimeout = 5 * time.Minute
 	scrapeInterval      = time.Second
 )
 

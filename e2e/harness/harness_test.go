@@ -11,6 +11,8 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/e2e/cluster"
 )
@@ -112,7 +114,7 @@ func TestSpans(t *testing.T) {
 
 func TestTimelineWaitsForWhatComes(t *testing.T) {
 	timeline := &Timeline{moments: []Moment{{RouteWeight: NoRoute}}, changed: make(chan struct{})}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	go func() {
 		for i := 0; ctx.Err() == nil; i++ {
@@ -229,5 +231,29 @@ func TestUsageAddsTimeAndTakesTheLargestMemory(t *testing.T) {
 	}
 	if err := u.add("process_cpu_seconds_total 1\n"); err == nil {
 		t.Error("a process without memory is believed")
+	}
+}
+
+func TestMomentTellsWhenItsStatusWasStored(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 10, 0, time.UTC)
+	wrote := func(subresource string, second int) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Subresource: subresource, Time: &metav1.Time{Time: at.Add(time.Duration(second-10) * time.Second)}}
+	}
+	for name, c := range map[string]struct {
+		fields []metav1.ManagedFieldsEntry
+		want   int
+	}{
+		"late here":          {[]metav1.ManagedFieldsEntry{wrote("status", 4), wrote("status", 7), wrote("", 9)}, 7},
+		"no status":          {[]metav1.ManagedFieldsEntry{wrote("", 9)}, 10},
+		"by a clock ahead":   {[]metav1.ManagedFieldsEntry{wrote("status", 12)}, 10},
+		"nothing was stored": {nil, 10},
+	} {
+		canary := &v1beta1.Canary{ObjectMeta: metav1.ObjectMeta{ManagedFields: c.fields}}
+		if got := (Moment{At: at, Canary: canary}).Stored(); got.Second() != c.want {
+			t.Errorf("%s: stored at %s, want second %d", name, got, c.want)
+		}
+	}
+	if got := (Moment{At: at}).Stored(); !got.Equal(at) {
+		t.Errorf("without a Canary: %s", got)
 	}
 }

@@ -34,6 +34,25 @@ type Moment struct {
 	RouteVersion string
 }
 
+// Stored is when the Canary was given this status, rounded down to seconds: what was done for it was done later. However late the change arrived here,
+// this is no later. Without a status that anybody has written it is At.
+func (m Moment) Stored() time.Time {
+	at := m.At
+	if m.Canary == nil {
+		return at
+	}
+	var stored time.Time
+	for _, f := range m.Canary.ManagedFields {
+		if f.Subresource == "status" && f.Time != nil && f.Time.After(stored) {
+			stored = f.Time.Time
+		}
+	}
+	if stored.IsZero() || stored.After(at) {
+		return at
+	}
+	return stored
+}
+
 // Phase of the Canary; "" while there is none.
 func (m Moment) Phase() v1beta1.CanaryPhase {
 	if m.Canary == nil {

@@ -46,6 +46,9 @@ func chaos(t *testing.T, alone func()) {
 	args, err := stage.SluiceArgs(s.ctx)
 	s.ok(err)
 	s.mended(args)
+	// This is about what is shipped.
+	s.ok(stage.SetWebhookTimeout(s.ctx, harness.ShippedTimeout))
+	t.Cleanup(func() { s.ok(stage.SetWebhookTimeout(context.WithoutCancel(s.ctx), harness.PatientTimeout)) })
 	all := changesOf("chaos", "lasting")
 	s.counted(all)
 

@@ -49,7 +49,7 @@ func daemonSet(t *testing.T) {
 		t.Errorf("until the rollback %d users were failed, %d by v3: want some, all by the bad version", failed.Failed, failed.ByVersion["v3"].Failed)
 	}
 
-	_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=3m")
+	_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=5m")
 	s.ok(err)
 	s.givenBack(back, "v3")
 }

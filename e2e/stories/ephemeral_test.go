@@ -190,7 +190,7 @@ func ephemeralBad(t *testing.T) {
 	s.servedBy("v1")
 	s.asInGit("v1")
 	before := s.pods()
-	_, err := s.command("delete", "canary", s.key.Name, "--timeout=2m")
+	_, err := s.command("delete", "canary", s.key.Name, "--timeout=5m")
 	s.ok(err)
 	s.givenBack(back, "v1")
 	if after := s.pods(); !maps.Equal(after, before) {

@@ -19,7 +19,8 @@ func movedTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := beginWith(t, harness.App{Kind: "Deployment", Name: "moved", Version: "v1", Image: tag})
-	s.adopt(nil)
+	// Time to move the tag in, also on a busy machine.
+	s.adopt(func(c *canary) { c.Interval = "15s" })
 	since := time.Now()
 	s.deploy("v2")
 	s.until("knows what the canary's pods run", soon, func(c *v1beta1.Canary) bool { return c.Status.Rollout != nil && len(c.Status.Rollout.Images) > 0 })

@@ -57,7 +57,7 @@ func ephemeralKubectl(t *testing.T) {
 		s.says(when, code, want, "rollout", "status", target, "--timeout="+limit)
 	}
 	const done = "successfully rolled out"
-	status("at home", 0, done, "5s")
+	status("at home", 0, done, "30s")
 	s.says("at home", 0, "rolled back (server dry run)", "rollout", "undo", target, "--dry-run=server")
 	s.says("at home", 0, "restarted", "rollout", "restart", target)
 	s.says("held", 1, "can't restart paused deployment", "rollout", "restart", target)

@@ -24,7 +24,7 @@ func deletedCanary(t *testing.T) {
 			s := adopted(t, "leave-"+name, nil)
 			prepare(s)
 			since := time.Now()
-			_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=3m")
+			_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=5m")
 			s.ok(err)
 			s.givenBack(since, "v1")
 		})
@@ -45,7 +45,7 @@ func deletedNamespace(t *testing.T) {
 			s := beginIn(t, "going-"+name, "going")
 			s.initialise(nil)
 			prepare(s)
-			_, err := stage.Cluster.Kubectl(s.ctx, "", "delete", "namespace", s.key.Namespace, "--timeout=2m")
+			_, err := stage.Cluster.Kubectl(s.ctx, "", "delete", "namespace", s.key.Namespace, "--timeout=5m")
 			s.ok(err)
 		})
 	}
@@ -97,9 +97,9 @@ func emergencyExit(t *testing.T, alone func()) {
 		s.givenBack(since, "v1")
 	}
 	for _, args := range [][]string{
-		{"delete", "canaries", "--all", "--all-namespaces", "--timeout=2m"},
-		{"delete", "namespace", harness.SluiceNamespace, "--timeout=3m"},
-		{"delete", "crd", "canaries.flagger.app", "metrictemplates.flagger.app", "alertproviders.flagger.app", "--timeout=2m"},
+		{"delete", "canaries", "--all", "--all-namespaces", "--timeout=5m"},
+		{"delete", "namespace", harness.SluiceNamespace, "--timeout=5m"},
+		{"delete", "crd", "canaries.flagger.app", "metrictemplates.flagger.app", "alertproviders.flagger.app", "--timeout=5m"},
 	} {
 		if _, err := stage.Cluster.Kubectl(t.Context(), "", args...); err != nil {
 			t.Error(err)

@@ -18,8 +18,8 @@ import (
 // clusterName is the stories' own cluster, unless CLUSTER names another.
 const clusterName = "stories"
 
-// quickLease lets a rollout wait for seconds only when its leader is killed.
-var quickLease = []string{"-leader-election-lease-duration=6s", "-leader-election-renew-deadline=5s", "-leader-election-retry-period=1s"}
+// quickLease lets a rollout wait for seconds only when its leader is killed. One on a busy machine must not lose a lease that it has.
+var quickLease = []string{"-leader-election-lease-duration=10s", "-leader-election-renew-deadline=9s", "-leader-election-retry-period=1s"}
 
 // all bounds the stories together.
 const all = 40 * time.Minute
@@ -55,6 +55,10 @@ func perform(m *testing.M) int {
 	}
 	if stage, err = harness.Up(ctx, c, harness.Options{Log: os.Stderr, SluiceArgs: quickLease}); err != nil {
 		fmt.Fprintln(os.Stderr, "install everything:", err)
+		return 1
+	}
+	if err := stage.SetWebhookTimeout(ctx, harness.PatientTimeout); err != nil {
+		fmt.Fprintln(os.Stderr, "give webhooks more time:", err)
 		return 1
 	}
 	return recap(m.Run)

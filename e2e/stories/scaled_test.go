@@ -40,7 +40,7 @@ func scaledByLoad(t *testing.T) {
 	s.apply(manifest)
 	t.Cleanup(func() { s.deleteAutoscaler() })
 	s.adopt(func(c *canary) { c.Autoscaler = true })
-	s.within(3*time.Minute, "the load has brought the primary to its full size", func() bool { return s.number("deployment", "sized-primary", "{.status.readyReplicas}") == 3 })
+	s.within(rollout, "the load has brought the primary to its full size", func() bool { return s.number("deployment", "sized-primary", "{.status.readyReplicas}") == 3 })
 	if measured := s.field("hpa", "sized-primary", "{.status.currentMetrics[0].resource.current.averageValue}"); measured == "" {
 		t.Error("the primary's autoscaler has no CPU metrics")
 	} else {

@@ -41,7 +41,7 @@ func serviceTarget(t *testing.T) {
 		t.Errorf("until the rollback %d users were failed, %d by v3: want some, all by the bad version", failed.Failed, failed.ByVersion["v3"].Failed)
 	}
 
-	_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=3m")
+	_, err := stage.Cluster.Kubectl(s.ctx, "", "--namespace", s.key.Namespace, "delete", "canary", s.key.Name, "--timeout=5m")
 	s.ok(err)
 	s.leads("shop", "v3")
 	s.givenBack(back, "v3")
@@ -62,14 +62,14 @@ func beginService(t *testing.T, name string, versions ...string) *story {
 		if t.Failed() {
 			t.Log(stage.Report(context.WithoutCancel(ctx), s.key))
 		}
-		ending, done := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+		ending, done := context.WithTimeout(context.WithoutCancel(ctx), rollout)
 		defer done()
 		left := [][]string{{"canary", name}, {"service,httproute", name}}
 		for _, v := range versions {
 			left = append(left, []string{"deployment,configmap", behind(name, v), behind(name, v) + "-page"})
 		}
 		for _, l := range left {
-			args := append([]string{"delete", "--namespace", s.key.Namespace, "--ignore-not-found", "--timeout=90s"}, l...)
+			args := append([]string{"delete", "--namespace", s.key.Namespace, "--ignore-not-found", "--timeout=2m"}, l...)
 			if _, err := stage.Cluster.Kubectl(ending, "", args...); err != nil {
 				t.Errorf("clean up: %v", err)
 			}

@@ -22,8 +22,8 @@ var canaryTemplate string
 
 const (
 	// soon bounds what takes seconds, rollout a whole rollout, on a busy machine.
-	soon    = time.Minute
-	rollout = 5 * time.Minute
+	soon    = 3 * time.Minute
+	rollout = 8 * time.Minute
 	// confidence of the statistical check of shares: one story in ten thousand may fail by chance.
 	confidence = 0.9999
 	// settled is how long after a change of weights requests may still arrive by the old ones.
@@ -89,7 +89,7 @@ func beginWith(t *testing.T, app harness.App) *story {
 		if t.Failed() {
 			t.Log(stage.Report(context.WithoutCancel(ctx), s.key))
 		}
-		ending, done := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+		ending, done := context.WithTimeout(context.WithoutCancel(ctx), rollout)
 		defer done()
 		// Without its target a Canary has nothing to give back.
 		left := [][]string{
@@ -100,7 +100,7 @@ func beginWith(t *testing.T, app harness.App) *story {
 			left = append(left, []string{"delete", "namespace", s.key.Namespace})
 		}
 		for _, args := range left {
-			args = append(args, "--namespace", s.key.Namespace, "--ignore-not-found", "--timeout=90s")
+			args = append(args, "--namespace", s.key.Namespace, "--ignore-not-found", "--timeout=2m")
 			if _, err := stage.Cluster.Kubectl(ending, "", args...); err != nil {
 				t.Errorf("clean up: %v", err)
 			}
@@ -289,8 +289,8 @@ func (s *story) onlyByItsSteps(version, revision string) {
 		if w := m.Canary.Status.CanaryWeight; w != 20 {
 			s.Errorf("the first weight of %s was %d", version, w)
 		}
-		if !first.IsZero() && first.Before(m.At.Add(-time.Second)) {
-			s.Errorf("%s answered a user %s before its first step", version, m.At.Sub(first))
+		if opened := m.Stored(); !first.IsZero() && first.Before(opened) {
+			s.Errorf("%s answered a user %s before its first step", version, opened.Sub(first))
 		}
 		return
 	}

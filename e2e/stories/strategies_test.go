@@ -25,12 +25,12 @@ func strategy(lines ...string) func(*canary) {
 	return func(c *canary) { c.Strategy = "    " + strings.Join(lines, "\n    ") }
 }
 
-// moment is the first moment from a time on that is as wanted; the story fails without one.
+// moment is when the Canary was first stored as wanted, from a time on; the story fails if it never was.
 func (s *story) moment(what string, from time.Time, wanted func(harness.Moment) bool) time.Time {
 	s.Helper()
 	for _, m := range s.timeline.Since(from) {
 		if m.Canary != nil && wanted(m) {
-			return m.At
+			return m.Stored()
 		}
 	}
 	s.Fatalf("it was never seen that %s", what)
@@ -109,7 +109,7 @@ func blueGreenBehindGateway(t *testing.T) {
 	moved := s.moment("all users are on the canary", since, func(m harness.Moment) bool { return m.Canary.Status.CanaryWeight == 100 })
 	promoted := s.moment("the version is promoted", since, promoting)
 	s.unharmed(since)
-	s.met("users", s.users.Recording().Between(since, time.Time{}), since, moved.Add(-time.Second), "v1")
+	s.met("users", s.users.Recording().Between(since, time.Time{}), since, moved, "v1")
 	s.met("users", s.users.Recording().Between(since, time.Time{}), firstAnswered(s.users.Recording(), "v2"), promoted, "v2")
 	for _, m := range s.timeline.Since(since) {
 		if m.RouteWeight != 0 && m.RouteWeight != 100 {

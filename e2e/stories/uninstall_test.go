@@ -27,13 +27,13 @@ type removal struct {
 // removals are the orders that a person may choose. Whatever is first, everything else is deleted afterwards, by the shipped file.
 var removals = []removal{
 	{"namespace first", func(s *story) {
-		s.kubectl("delete", "namespace", harness.SluiceNamespace, "--timeout=2m")
+		s.kubectl("delete", "namespace", harness.SluiceNamespace, "--timeout=5m")
 		// Nobody deletes them: they go with the namespace.
 		s.eventually("no webhook configuration dangles", func() bool { return s.hooks() == "" })
 	}},
 	{"everything at once", func(*story) {}},
 	{"CRDs first", func(s *story) {
-		s.kubectl("delete", "crd", "canaries.flagger.app", "metrictemplates.flagger.app", "alertproviders.flagger.app", "--timeout=2m")
+		s.kubectl("delete", "crd", "canaries.flagger.app", "metrictemplates.flagger.app", "alertproviders.flagger.app", "--timeout=5m")
 	}},
 	{"rights first", func(s *story) {
 		s.kubectl("delete", "clusterrolebindings,clusterroles", "--selector=app.kubernetes.io/part-of=sluice")

@@ -20,7 +20,7 @@ import (
 
 const (
 	setUpTimeout = 40 * time.Minute
-	waitTimeout  = 60 * time.Second
+	waitTimeout  = 3 * time.Minute
 	image        = "local/podinfo:addons"
 )
 
