@@ -40,7 +40,7 @@ unit: ## Run the tests that need nothing but Go
 integration: manifests ## Run the tests that need an API server; the first time builds one, cert-manager and Helm
 	assets="$$($(CLUSTER_COMMAND) bin kubernetes)"; certmanager="$$($(CLUSTER_COMMAND) bin certmanager)"; \
 	helm="$$($(CLUSTER_COMMAND) bin helm)"; \
-	KUBEBUILDER_ASSETS="$$assets" CERT_MANAGER="$$certmanager/certmanager" HELM="$$helm/helm" go test -count=1 -timeout=15m -tags=integration $(INTEGRATION)
+	KUBEBUILDER_ASSETS="$$assets" CERT_MANAGER="$$certmanager/certmanager" HELM="$$helm/helm" go test -count=1 -timeout=30m -tags=integration $(INTEGRATION)
 
 .PHONY: e2e
 e2e: manifests ## Run the user stories on a local cluster of their own, or on that of E2E_KUBECONFIG

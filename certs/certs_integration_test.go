@@ -24,9 +24,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// fast are options whose rotations a test can wait for.
+// fast are options whose rotations a test can wait for. An API server on a busy machine has to learn of a bundle within Settle.
 func fast(name string) Options {
-	return Options{Namespace: name, ValidatingConfiguration: name, MutatingConfiguration: name, Settle: 3 * time.Second, Overlap: 12 * time.Second}
+	return Options{Namespace: name, ValidatingConfiguration: name, MutatingConfiguration: name, Settle: 8 * time.Second, Overlap: 24 * time.Second}
 }
 
 // TestInstallWithTheShippedRights runs two replicas as the shipped service account: they share one CA, inject it, become ready, and then rest.
@@ -123,7 +123,9 @@ func TestRotationUnderLoad(t *testing.T) {
 			fresh := certAfter(t, w, old)
 			w.eventually("the bundle holds new and old", func() error { return w.bundlesAre(fresh, old) })
 			for _, r := range []*replica{one, two} {
-				if _, err := r.handshake(encodeBundle([]*x509.Certificate{old})); err != nil {
+				_, err := r.handshake(encodeBundle([]*x509.Certificate{old}))
+				// On a machine that was busy until now it may have switched in time.
+				if since := w.stored()[0].publication().since; err != nil && time.Since(since) < w.opts.Settle {
 					t.Errorf("the replica switched before the API servers had time to read the new bundle: %v", err)
 				}
 			}
@@ -139,10 +141,7 @@ func TestRotationUnderLoad(t *testing.T) {
 			w.eventually("the old CA leaves the bundle", func() error { return w.bundlesAre(fresh) })
 			w.eventually("a request is admitted", w.admit)
 
-			sent, failures := stop()
-			if sent < 100 {
-				t.Errorf("only %d requests were sent", sent)
-			}
+			sent, failures := stop(100)
 			if len(failures) > 0 {
 				t.Errorf("%d of %d admissions failed, first: %v", len(failures), sent, failures[0])
 			}
@@ -155,10 +154,10 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 }
 
-// TestLeafIsRenewed lets leaves live a few seconds.
+// TestLeafIsRenewed lets leaves live for seconds, of which a third is left on a busy machine to show the next one.
 func TestLeafIsRenewed(t *testing.T) {
 	opts := fast("renew")
-	opts.LeafDuration, opts.Settle = 9*time.Second, time.Second
+	opts.LeafDuration, opts.Settle = 24*time.Second, time.Second
 	w := newWorld(t, opts)
 	w.createConfigurations()
 	r := w.start(apiServer)
@@ -180,7 +179,7 @@ func TestLeafIsRenewed(t *testing.T) {
 		}
 		return nil
 	})
-	if sent, failures := stop(); len(failures) > 0 {
+	if sent, failures := stop(50); len(failures) > 0 {
 		t.Errorf("%d of %d admissions failed, first: %v", len(failures), sent, failures[0])
 	}
 	if err := w.bundlesAre(certOf(t, w)); err != nil {

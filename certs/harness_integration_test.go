@@ -37,7 +37,7 @@ import (
 )
 
 const (
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 	interval = 50 * time.Millisecond
 )
 
@@ -87,6 +87,7 @@ func (w *world) createConfigurations() {
 	w.t.Helper()
 	url := "https://" + w.balance.address() + "/admit"
 	fail, none := admissionv1.Fail, admissionv1.SideEffectClassNone
+	timeout := testserver.WebhookTimeout
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.opts.Namespace}}
 	rules := []admissionv1.RuleWithOperations{{
 		Operations: []admissionv1.OperationType{admissionv1.Create},
@@ -95,7 +96,7 @@ func (w *world) createConfigurations() {
 	validating := func(name string) admissionv1.ValidatingWebhook {
 		return admissionv1.ValidatingWebhook{
 			Name: name, ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, Rules: rules, FailurePolicy: &fail, SideEffects: &none,
-			NamespaceSelector: selector, AdmissionReviewVersions: []string{"v1"},
+			NamespaceSelector: selector, AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: &timeout,
 		}
 	}
 	w.create(&admissionv1.ValidatingWebhookConfiguration{
@@ -106,7 +107,7 @@ func (w *world) createConfigurations() {
 		ObjectMeta: metav1.ObjectMeta{Name: w.opts.MutatingConfiguration},
 		Webhooks: []admissionv1.MutatingWebhook{{
 			Name: "three.sluice.dev", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, Rules: rules, FailurePolicy: &fail, SideEffects: &none,
-			NamespaceSelector: selector, AdmissionReviewVersions: []string{"v1"},
+			NamespaceSelector: selector, AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: &timeout,
 		}},
 	})
 	w.t.Cleanup(func() {
@@ -184,16 +185,17 @@ func (w *world) eventually(what string, condition func() error) {
 
 // admit sends one request through all webhooks.
 func (w *world) admit() error {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	return w.client.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.opts.Namespace, GenerateName: "probe-"}}, client.DryRunAll)
 }
 
-// load admits requests until the returned function is called, which returns how many were sent and the errors.
-func (w *world) load() (stop func() (int, []error)) {
+// load admits requests until the returned function is called, once it has sent enough of them to tell something. That returns how many and the errors.
+func (w *world) load() (stop func(enough int64) (int64, []error)) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})
-	sent, failures := 0, []error(nil)
+	var sent atomic.Int64
+	var failures []error
 	go func() {
 		defer close(done)
 		ticker := time.NewTicker(20 * time.Millisecond)
@@ -203,17 +205,24 @@ func (w *world) load() (stop func() (int, []error)) {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				sent++
 				if err := w.admit(); err != nil {
 					failures = append(failures, fmt.Errorf("%s: %w", time.Now().Format("15:04:05.000"), err))
 				}
+				sent.Add(1)
 			}
 		}
 	}()
-	return func() (int, []error) {
+	return func(enough int64) (int64, []error) {
+		w.t.Helper()
+		w.eventually("requests are sent", func() error {
+			if n := sent.Load(); n < enough {
+				return fmt.Errorf("%d of %d", n, enough)
+			}
+			return nil
+		})
 		cancel()
 		<-done
-		return sent, failures
+		return sent.Load(), failures
 	}
 }
 
@@ -292,7 +301,7 @@ func (r *replica) handshake(bundle []byte) (*x509.Certificate, error) {
 	if !roots.AppendCertsFromPEM(bundle) {
 		return nil, errors.New("the bundle holds no certificate")
 	}
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", r.address, &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", r.address, &tls.Config{RootCAs: roots, ServerName: "localhost"})
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,6 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
@@ -32,7 +31,7 @@ import (
 )
 
 // patience bounds how long a cache may take to show what was written.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // world is the API server that all tests share; each uses a namespace of its own.
 var world struct {
@@ -81,19 +80,25 @@ func connect(ctx context.Context, s *testserver.Server) error {
 	if err != nil {
 		return fmt.Errorf("find the module of Gateway API: %w", err)
 	}
-	crds := envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join(strings.TrimSpace(string(module)), "config", "crd", "standard")}, ErrorIfPathMissing: true,
-	}
-	if _, err := envtest.InstallCRDs(s.Config, crds); err != nil {
+	crds := filepath.Join(strings.TrimSpace(string(module)), "config", "crd", "standard")
+	if err := testserver.InstallCRDs(s.Config, crds); err != nil {
 		return err
 	}
 	if err := goneGatewayAPI(ctx, s); err != nil {
 		return err
 	}
-	if _, err = envtest.InstallCRDs(s.Config, crds); err != nil {
+	if err = testserver.InstallCRDs(s.Config, crds); err != nil {
 		return err
 	}
-	return installProviders(ctx, s.Config)
+	if err := installProviders(ctx, s.Config); err != nil {
+		return err
+	}
+	// What the API server says of the kinds that it knows may be from before the CRD went.
+	return testserver.Poll(ctx, patience, func(ctx context.Context) error {
+		routes := &unstructured.UnstructuredList{}
+		routes.SetGroupVersionKind(gatewayKind("HTTPRouteList"))
+		return world.admin.List(ctx, routes)
+	})
 }
 
 // goneGatewayAPI holds that leaving works when the kind of the route was there and is taken out of the API server, whatever a cache still knows.

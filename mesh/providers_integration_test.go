@@ -17,8 +17,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/api/v1beta1"
 	"github.com/sluice-dev/sluice/mesh/capability"
 	"github.com/sluice-dev/sluice/reconciler/core"
@@ -45,7 +45,7 @@ func installFiles(config *rest.Config) error {
 		from = sharedCRDs
 	}
 	for _, file := range []string{"apisix-v2.yaml", "appmesh-v1beta2.yaml", "gloo-v1.yaml", "kuma-meshhttproute.yaml"} {
-		if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(from, file)}, ErrorIfPathMissing: true}); err != nil {
+		if err := testserver.InstallCRDs(config, filepath.Join(from, file)); err != nil {
 			return fmt.Errorf("install %s: %w", file, err)
 		}
 	}
@@ -65,7 +65,7 @@ func installProviders(ctx context.Context, config *rest.Config) error {
 		if err := json.Unmarshal(raw, &found); err != nil {
 			return fmt.Errorf("find the module %s: %w", module, err)
 		}
-		if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(found.Dir, file)}, ErrorIfPathMissing: true}); err != nil {
+		if err := testserver.InstallCRDs(config, filepath.Join(found.Dir, file)); err != nil {
 			return fmt.Errorf("install %s: %w", file, err)
 		}
 	}

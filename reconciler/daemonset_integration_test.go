@@ -107,6 +107,7 @@ func TestDaemonSetIsInitialised(t *testing.T) {
 	if stored := s.snapshots(); len(stored) != 1 || strings.Contains(string(stored[0].Template), revision.ScaleToZeroKey) {
 		t.Errorf("%d snapshots; want one, without what scales", len(stored))
 	}
+	s.followed()
 	before := s.versions()
 	s.stop()
 	s.start()

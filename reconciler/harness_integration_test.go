@@ -45,7 +45,7 @@ const (
 )
 
 // patience bounds how long a state may take to come about.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // shared is the API server that all tests use; each has a namespace of its own.
 var shared struct {
@@ -77,6 +77,8 @@ type stage struct {
 	ns       string
 	nodes    nodes
 	requests atomic.Int64
+	// open are those requests that are not answered yet.
+	open atomic.Int64
 	// stuck keeps the first new pod of the primary from getting ready, and so its other pods from being replaced.
 	stuck atomic.Bool
 	// running are the hashes of the pods of Deployments, by UID; one that is paused keeps its own.
@@ -111,12 +113,14 @@ func newStageOf(t *testing.T, resolve func(deployment, image string) string) *st
 
 // RoundTrip counts Sluice's requests, those that keep watches open aside.
 type counting struct {
-	next http.RoundTripper
-	n    *atomic.Int64
+	next    http.RoundTripper
+	n, open *atomic.Int64
 }
 
 func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Query().Get("watch") == "" {
+		c.open.Add(1)
+		defer c.open.Add(-1)
 		c.n.Add(1)
 	}
 	return c.next.RoundTrip(req)
@@ -126,7 +130,7 @@ func (c counting) RoundTrip(req *http.Request) (*http.Response, error) {
 func (s *stage) start() {
 	s.Helper()
 	cfg := rest.CopyConfig(shared.config)
-	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, &s.requests} })
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return counting{next, &s.requests, &s.open} })
 	skip := true
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: shared.scheme, Cache: CacheOptions(s.ns), Client: ClientOptions(),
@@ -314,8 +318,32 @@ func (s *stage) settled(phase v1beta1.CanaryPhase) {
 	s.until("Sluice is quiet", func() bool {
 		before := s.requests.Load()
 		return wait.PollUntilContextTimeout(s.Context(), 50*time.Millisecond, time.Second, true, func(context.Context) (bool, error) {
-			return s.requests.Load() != before, nil
+			return s.requests.Load() != before || s.open.Load() > 0, nil
 		}) != nil
+	})
+}
+
+// followed waits until the controllers of Kubernetes that are played have done what Deployments and DaemonSets ask for.
+func (s *stage) followed() {
+	s.Helper()
+	s.until("Kubernetes has followed", func() bool {
+		deployments, daemonSets := &appsv1.DeploymentList{}, &appsv1.DaemonSetList{}
+		for _, list := range []client.ObjectList{deployments, daemonSets} {
+			if err := shared.admin.List(s.Context(), list, client.InNamespace(s.ns)); err != nil {
+				s.Fatal(err)
+			}
+		}
+		for _, d := range deployments.Items {
+			if d.Status.ObservedGeneration != d.Generation || d.Status.Replicas != *d.Spec.Replicas {
+				return false
+			}
+		}
+		for _, d := range daemonSets.Items {
+			if _, idle := d.Spec.Template.Spec.NodeSelector[revision.ScaleToZeroKey]; d.Status.ObservedGeneration != d.Generation || (d.Status.DesiredNumberScheduled == 0) != idle {
+				return false
+			}
+		}
+		return true
 	})
 }
 

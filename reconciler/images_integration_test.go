@@ -5,6 +5,7 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,15 +68,13 @@ func TestMovedTagIsNotPromoted(t *testing.T) {
 	s := rolledOut(t, "a", "b")
 	s.until("the rollout failed", func() bool { return s.canary().Status.Phase == v1beta1.PhaseFailed })
 	s.until("the primary has its revision back", func() bool { return s.image("web-primary") == "web:1" && s.canary().Status.Rollout == nil })
-	list := &corev1.EventList{}
-	if err := shared.admin.List(t.Context(), list, client.InNamespace(s.ns)); err != nil {
-		t.Fatal(err)
-	}
-	told := false
-	for _, e := range list.Items {
-		told = told || strings.Contains(e.Message, "container main of web-primary runs example.com/web@sha256:b, but example.com/web@sha256:a was analysed")
-	}
-	if !told {
-		t.Error("no event says which image differs")
-	}
+	s.until("an event says which image differs", func() bool {
+		list := &corev1.EventList{}
+		if err := shared.admin.List(t.Context(), list, client.InNamespace(s.ns)); err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(list.Items, func(e corev1.Event) bool {
+			return strings.Contains(e.Message, "container main of web-primary runs example.com/web@sha256:b, but example.com/web@sha256:a was analysed")
+		})
+	})
 }

@@ -58,10 +58,7 @@ func TestTwoCanariesForOneTarget(t *testing.T) {
 	if !metav1.IsControlledBy(s.deployment("web-primary"), read(winner)) {
 		t.Error("the primary is not the winner's")
 	}
-	s.until("Kubernetes has followed the winner", func() bool {
-		d := s.deployment("web")
-		return d.Status.ObservedGeneration == d.Generation && d.Status.Replicas == 0
-	})
+	s.followed()
 	// Whoever yields goes without a trace, and comes back.
 	before := s.versionsWithout(winner, loser)
 	if err := shared.admin.Delete(t.Context(), read(loser)); err != nil {

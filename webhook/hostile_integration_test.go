@@ -26,7 +26,7 @@ import (
 
 // stranger is somebody who reaches the webhook's port without being an API server.
 var stranger = &http.Client{
-	Timeout:   30 * time.Second,
+	Timeout:   patience,
 	Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 200},
 }
 
@@ -171,7 +171,7 @@ func TestASlowClientIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n", PathWorkloads)
@@ -204,7 +204,7 @@ func TestASlowClientIsLeft(t *testing.T) {
 	works(t)
 }
 
-// Many at once are all answered: looked at, or told that there is no room.
+// Many at once are all answered: looked at, or told that there is no room, or that they came too slowly.
 func TestManyAtOnceAreAnswered(t *testing.T) {
 	object := fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a","namespace":"test"},"spec":{"template":{"a":"%s"}}}`,
 		strings.Repeat("x", 1<<20))
@@ -221,6 +221,9 @@ func TestManyAtOnceAreAnswered(t *testing.T) {
 				outcome = err.Error()
 			case resp != nil && resp.Result != nil && strings.Contains(resp.Result.Message, errBusy.Error()):
 				outcome = "no room"
+			case resp != nil && resp.Result != nil && strings.Contains(resp.Result.Message, "timeout"):
+				// A busy machine may not bring all of them in time.
+				outcome = "too slow"
 			case resp == nil || !resp.Allowed:
 				outcome = fmt.Sprintf("answer %+v", resp)
 			}
@@ -231,8 +234,8 @@ func TestManyAtOnceAreAnswered(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%v", counts)
-	if counts["looked at"] == 0 || counts["looked at"]+counts["no room"] != 60 {
-		t.Errorf("outcomes %v; want each looked at or told that there is no room", counts)
+	if counts["looked at"] == 0 || counts["looked at"]+counts["no room"]+counts["too slow"] != 60 {
+		t.Errorf("outcomes %v; want each looked at or told why not", counts)
 	}
 	works(t)
 }

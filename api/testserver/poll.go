@@ -12,7 +12,7 @@ import (
 
 const (
 	pollEvery    = 50 * time.Millisecond
-	fetchTimeout = 10 * time.Second
+	fetchTimeout = time.Minute
 	maxBody      = 4 << 20
 )
 

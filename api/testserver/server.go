@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -26,7 +27,14 @@ import (
 const (
 	startTimeout = 3 * time.Minute
 	stopTimeout  = time.Minute
+	crdTimeout   = 3 * time.Minute
 )
+
+// InstallCRDs gives the API server the kinds in files or folders, and waits until it serves them.
+func InstallCRDs(config *rest.Config, paths ...string) error {
+	_, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: paths, ErrorIfPathMissing: true, MaxTime: crdTimeout})
+	return err
+}
 
 // Options say what the API server has from the beginning.
 type Options struct {
@@ -106,6 +114,7 @@ func start(options Options, directory string) (*Server, error) {
 	s := &Server{Directory: directory, Scheme: scheme, Environment: &envtest.Environment{
 		CRDDirectoryPaths:        options.CRDs,
 		ErrorIfCRDPathMissing:    true,
+		CRDInstallOptions:        envtest.CRDInstallOptions{MaxTime: crdTimeout},
 		WebhookInstallOptions:    webhooks,
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  stopTimeout,

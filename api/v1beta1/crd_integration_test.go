@@ -22,7 +22,7 @@ import (
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-const callTimeout = 20 * time.Second
+const callTimeout = 2 * time.Minute
 
 // server has the shipped CRDs.
 var server *testserver.Server

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
@@ -27,8 +26,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/sluice-dev/sluice/api/testserver"
 	"github.com/sluice-dev/sluice/certs"
 )
 
@@ -49,9 +48,7 @@ func installCertManagerCRDs(t *testing.T) {
 	if err != nil {
 		t.Fatalf("finding cert-manager's module: %v", err)
 	}
-	if _, err := envtest.InstallCRDs(apiServer, envtest.CRDInstallOptions{
-		Paths: []string{filepath.Join(strings.TrimSpace(string(out)), "deploy", "crds")}, ErrorIfPathMissing: true,
-	}); err != nil {
+	if err := testserver.InstallCRDs(apiServer, filepath.Join(strings.TrimSpace(string(out)), "deploy", "crds")); err != nil {
 		t.Fatalf("installing cert-manager's CRDs: %v", err)
 	}
 }
@@ -207,7 +204,7 @@ func (m *mount) hold(content *issuance) {
 func handshake(ctx context.Context, address string, bundle []byte) (*x509.Certificate, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(bundle)
-	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: &tls.Config{RootCAs: roots, ServerName: webhookHost}}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: &tls.Config{RootCAs: roots, ServerName: webhookHost}}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
@@ -249,7 +246,7 @@ func endpoint(t *testing.T, c client.Client, address string, p *process) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := c.Delete(ctx, slice); err != nil && !apierrors.IsNotFound(err) {
 			t.Error(err)

@@ -206,9 +206,7 @@ func TestCertManagerInstallAppliesWithoutWarnings(t *testing.T) {
 	template := find[appsv1.Deployment](t, objects, "Deployment", "sluice").Spec.Template
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	pod.Namespace, pod.GenerateName = ownNamespace, "dry-run-"
-	if err := c.Create(t.Context(), pod, client.DryRunAll); err != nil {
-		t.Errorf("the pod is refused: %v", err)
-	}
+	admitsPod(t, c, "with the mounted certificate", pod)
 	if len(heard.text) > 0 {
 		t.Errorf("the API server warns:\n%s", strings.Join(heard.text, "\n"))
 	}
@@ -317,7 +315,7 @@ func TestMountedCertificateNeedsNoRightOnSecrets(t *testing.T) {
 	}
 	empty := t.TempDir()
 	early := start(empty)
-	if status := early.end(time.Minute); status != 1 || !strings.Contains(early.output.String(), empty) {
+	if status := early.end(); status != 1 || !strings.Contains(early.output.String(), empty) {
 		t.Errorf("exit status %d without files, want 1 and the folder's name", status)
 	}
 

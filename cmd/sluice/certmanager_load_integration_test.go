@@ -115,7 +115,7 @@ func (w *certManaged) ask(ctx context.Context, l *load, tracked *appsv1.Deployme
 		free <- struct{}{}
 		asked.Go(func() {
 			defer func() { <-free }()
-			each, cancel := context.WithTimeout(whole, time.Minute)
+			each, cancel := context.WithTimeout(whole, patience)
 			defer cancel()
 			if n%2 == 0 {
 				l.note(refused(w.c.Create(each, mistaken(tracked.Namespace), client.DryRunAll)))
@@ -139,7 +139,7 @@ func (w *certManaged) connect(ctx context.Context, l *load) {
 }
 
 func (w *certManaged) connectToAll(ctx context.Context, l *load) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	all, err := bundles(ctx, w.c)
 	if err != nil {

@@ -64,8 +64,7 @@ func startCertManaged(t *testing.T) *certManaged {
 func (w *certManaged) patient() {
 	w.t.Helper()
 	w.eachWebhook(func(_ *admissionv1.WebhookClientConfig, timeout **int32) {
-		seconds := int32(20)
-		*timeout = &seconds
+		*timeout = new(testserver.WebhookTimeout)
 	})
 }
 
@@ -148,6 +147,7 @@ func TestCertManagerGuardsAndRotates(t *testing.T) {
 		}
 		return nil
 	})
+	w.asked(tracked)
 	w.intercepts(tracked)
 
 	before, began := w.counts(), time.Now()
@@ -186,14 +186,33 @@ func TestCertManagerGuardsAndRotates(t *testing.T) {
 	}
 }
 
+// asked waits until the API server asks both kinds of webhooks: it learns of an endpoint, and of a changed configuration, a moment after it is stored.
+func (w *certManaged) asked(tracked *appsv1.Deployment) {
+	w.t.Helper()
+	eventually(w.t, "the webhooks are asked", func(ctx context.Context) error {
+		if err := refused(w.c.Create(ctx, mistaken(tracked.Namespace), client.DryRunAll)); err != nil {
+			return err
+		}
+		tried := tracked.DeepCopy()
+		if err := w.c.Patch(ctx, tried, client.RawPatch(types.StrategicMergePatchType, []byte(changedImage)), client.DryRunAll); err != nil {
+			return err
+		}
+		if tried.Annotations[v1beta1.AnnotationHold] == "" {
+			return errors.New("a change is not held")
+		}
+		return nil
+	})
+}
+
+const changedImage = `{"spec":{"template":{"spec":{"containers":[{"name":"podinfo","image":"podinfo:2"}]}}}}`
+
 // intercepts checks that the webhooks are at work: what is mistaken is denied, and what changes a tracked Deployment is recorded.
 func (w *certManaged) intercepts(tracked *appsv1.Deployment) {
 	w.t.Helper()
 	if err := refused(w.c.Create(w.t.Context(), mistaken(tracked.Namespace))); err != nil {
 		w.t.Error(err)
 	}
-	patch := []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"podinfo","image":"podinfo:2"}]}}}}`)
-	if err := w.c.Patch(w.t.Context(), tracked, client.RawPatch(types.StrategicMergePatchType, patch)); err != nil {
+	if err := w.c.Patch(w.t.Context(), tracked, client.RawPatch(types.StrategicMergePatchType, []byte(changedImage))); err != nil {
 		w.t.Fatal(err)
 	}
 	var snapshots appsv1.ControllerRevisionList

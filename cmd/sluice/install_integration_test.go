@@ -32,6 +32,9 @@ import (
 	"github.com/sluice-dev/sluice/api/testserver"
 )
 
+// patience bounds how long a state may take to come about, and a process to end, on a busy machine.
+const patience = 3 * time.Minute
+
 // server is started once for all tests, apiServer is how its administrator reaches it.
 var (
 	server    *testserver.Server
@@ -139,7 +142,7 @@ func apply(t *testing.T, c client.Client, objects []*unstructured.Unstructured) 
 
 func removeWebhooks(t *testing.T, c client.Client, objects []*unstructured.Unstructured) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, object := range objects {
 		if object.GroupVersionKind().Group != "admissionregistration.k8s.io" {
@@ -154,7 +157,7 @@ func removeWebhooks(t *testing.T, c client.Client, objects []*unstructured.Unstr
 // eventually polls until check returns nil.
 func eventually(t *testing.T, what string, check func(ctx context.Context) error) {
 	t.Helper()
-	if err := testserver.Poll(t.Context(), time.Minute, check); err != nil {
+	if err := testserver.Poll(t.Context(), patience, check); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 }
@@ -297,7 +300,7 @@ func TestPodsAreRestricted(t *testing.T) {
 	c, heard := newClient(t)
 	install(t, c, "install.yaml")
 	enforced := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "enforced", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
-	if err := c.Create(t.Context(), enforced); err != nil {
+	if err := c.Create(t.Context(), enforced); client.IgnoreAlreadyExists(err) != nil {
 		t.Fatal(err)
 	}
 	deployments := ofKind[appsv1.Deployment](t, append(rendered(t, "install.yaml"), rendered(t, "loadtester.yaml")...), "Deployment")

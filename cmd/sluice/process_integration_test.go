@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -107,17 +108,19 @@ func launchProgram(t *testing.T, path string, args ...string) *process {
 	return p
 }
 
-// quickLease lets the next leader wait for seconds only where a test ends one without notice.
-var quickLease = []string{"-leader-election-lease-duration=6s", "-leader-election-renew-deadline=5s", "-leader-election-retry-period=1s"}
+// leaseSeconds is how long the next leader waits where a test ends one without notice. One on a busy machine must not lose a lease that it has.
+const leaseSeconds int32 = 20
 
-// startController starts a replica on free ports.
-func startController(t *testing.T, kubeconfig string) *process {
+// startController starts a replica on free ports. More arguments override those that all have.
+func startController(t *testing.T, kubeconfig string, more ...string) *process {
 	t.Helper()
 	health, port, webhook := testserver.FreePort(t), testserver.FreePort(t), testserver.FreePort(t)
-	p := launch(t, append([]string{
+	p := launch(t, slices.Concat([]string{
 		"controller", "-kubeconfig=" + kubeconfig, "-own-namespace=" + ownNamespace, "-mesh-provider=kubernetes", "-drain=2s", "-certs-settle=1s",
+		fmt.Sprintf("-leader-election-lease-duration=%ds", leaseSeconds), fmt.Sprintf("-leader-election-renew-deadline=%ds", leaseSeconds-3),
+		"-leader-election-retry-period=1s",
 		fmt.Sprintf("-health-port=%d", health), fmt.Sprintf("-port=%d", port), fmt.Sprintf("-webhook-port=%d", webhook),
-	}, quickLease...)...)
+	}, more)...)
 	p.health, p.port, p.webhook = health, port, webhook
 	return p
 }
@@ -134,7 +137,7 @@ func (p *process) ready(ctx context.Context) error {
 
 // admits tells whether the webhook still takes connections.
 func (p *process) admits() error {
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", fmt.Sprintf("127.0.0.1:%d", p.webhook),
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", fmt.Sprintf("127.0.0.1:%d", p.webhook),
 		&tls.Config{InsecureSkipVerify: true, ServerName: "sluice-webhook.sluice-system.svc"})
 	if err != nil {
 		return err
@@ -143,13 +146,13 @@ func (p *process) admits() error {
 }
 
 // end waits for the process to end and returns its exit status.
-func (p *process) end(within time.Duration) int {
+func (p *process) end() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
 		return p.status
-	case <-time.After(within):
-		p.t.Fatalf("still running after %s", within)
+	case <-time.After(patience):
+		p.t.Fatalf("still running after %s", patience)
 		return -1
 	}
 }
@@ -248,7 +251,8 @@ func TestReplicasShareTheWork(t *testing.T) {
 	c := typedClient(t)
 	install(t, c, "install.yaml")
 	kubeconfig := serviceAccount(t)
-	leader := startController(t, kubeconfig)
+	// While it drains there is time to see that it does.
+	leader := startController(t, kubeconfig, "-drain=15s")
 	eventually(t, "the first replica gets ready", leader.ready)
 	var first string
 	eventually(t, "the first replica leads", func(ctx context.Context) (err error) {
@@ -261,7 +265,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 		if err := c.Get(ctx, client.ObjectKey{Namespace: ownNamespace, Name: leaseName}, &lease); err != nil {
 			return err
 		}
-		if seconds := lease.Spec.LeaseDurationSeconds; seconds == nil || *seconds != 6 {
+		if seconds := lease.Spec.LeaseDurationSeconds; seconds == nil || *seconds != leaseSeconds {
 			return errors.New("the lease is of another length")
 		}
 		return nil
@@ -293,7 +297,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 	if err := leader.admits(); err != nil {
 		t.Errorf("the stopping replica refuses admission before API servers know: %v", err)
 	}
-	if status := leader.end(20 * time.Second); status != 0 {
+	if status := leader.end(); status != 0 {
 		t.Errorf("exit status %d after SIGTERM, want 0", status)
 	}
 	eventually(t, "the other replica leads", func(ctx context.Context) error {
@@ -343,8 +347,8 @@ func TestExitGivesBack(t *testing.T) {
 	<-controller.ended
 	// Pods never get ready here, so an exit cannot finish while the target is to serve.
 	flags := []string{"exit", "-kubeconfig=" + kubeconfig, "-namespace=" + canary.Namespace, "-log-level=error"}
-	stuck := launch(t, append(flags, "-timeout=5s")...)
-	if status := stuck.end(time.Minute); status != 1 || !strings.Contains(stuck.output.String(), "1 application(s) not given back yet") {
+	stuck := launch(t, append(flags, "-timeout=20s")...)
+	if status := stuck.end(); status != 1 || !strings.Contains(stuck.output.String(), "1 application(s) not given back yet") {
 		t.Errorf("exit status %d of an exit that cannot finish, want 1 and the number that remains", status)
 	}
 	for _, object := range []client.Object{&admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}} {
@@ -357,7 +361,7 @@ func TestExitGivesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := launch(t, flags...)
-	if status := done.end(time.Minute); status != 0 || !strings.Contains(done.output.String(), "Done") {
+	if status := done.end(); status != 0 || !strings.Contains(done.output.String(), "Done") {
 		t.Errorf("exit status %d, want 0", status)
 	}
 	if err := primaryExists(c, canary)(t.Context()); !apierrors.IsNotFound(err) {
@@ -370,7 +374,7 @@ func TestExitGivesBack(t *testing.T) {
 		t.Errorf("the Canary has finalizers %v and annotations %v, want none and the request to leave", canary.Finalizers, canary.Annotations)
 	}
 	again := launch(t, flags...)
-	if status := again.end(time.Minute); status != 0 || strings.Count(again.output.String(), "already gone") != 2 {
+	if status := again.end(); status != 0 || strings.Count(again.output.String(), "already gone") != 2 {
 		t.Errorf("exit status %d of a second exit, want 0 and nothing to do", status)
 	}
 }

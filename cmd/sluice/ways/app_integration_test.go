@@ -194,11 +194,16 @@ func (a *app) once(ctx context.Context, args ...string) (string, error) {
 // status reads the Canary's status.
 func (a *app) status() *v1beta1.CanaryStatus {
 	a.Helper()
+	return &a.canary().Status
+}
+
+func (a *app) canary() *v1beta1.Canary {
+	a.Helper()
 	var c v1beta1.Canary
 	if err := world.admin.Get(a.Context(), client.ObjectKey{Namespace: a.ns, Name: "web"}, &c); err != nil {
 		a.Fatal(err)
 	}
-	return &c.Status
+	return &c
 }
 
 // until polls the Canary's status.
@@ -295,6 +300,8 @@ const uncounted = -1
 // rollouts.
 func (a *app) unanalysed(rollouts int) {
 	a.Helper()
+	// The audience hears of the Canary a moment after it is stored.
+	a.eventually("what was begun is noted", func() bool { return world.upTo(a.canary()) })
 	looks := a.looks()
 	sights, begun, promoted := world.of(a.ns)
 	var good []look

@@ -38,16 +38,19 @@ type audience struct {
 	rollouts map[string][]begun
 	// promoted are the revisions that the primary was given, in order.
 	promoted map[string][]string
+	// noted is the resource version of the Canary that was noted last.
+	noted map[string]string
 }
 
 func newAudience() audience {
-	return audience{sights: map[string][]seen{}, rollouts: map[string][]begun{}, promoted: map[string][]string{}}
+	return audience{sights: map[string][]seen{}, rollouts: map[string][]begun{}, promoted: map[string][]string{}, noted: map[string]string{}}
 }
 
 // note records the rollouts of a Canary, and what is promoted.
 func (a *audience) note(c *v1beta1.Canary) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.noted[c.Namespace] = c.ResourceVersion
 	promoted := c.Status.PromotedRevision
 	if ro := c.Status.Rollout; ro != nil {
 		// Until it has settled nobody else has heard of it, and what is taken back by then was none.
@@ -173,6 +176,13 @@ func share(route *gatewayv1.HTTPRoute, service string) int32 {
 		}
 	}
 	return 0
+}
+
+// upTo tells whether the Canary of a namespace was noted as it is.
+func (a *audience) upTo(c *v1beta1.Canary) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.noted[c.Namespace] == c.ResourceVersion
 }
 
 // of returns what was noted about a namespace.

@@ -115,6 +115,13 @@ func TestNoRevision(t *testing.T) {
 	}
 }
 
+func (a *app) silence(mute bool) {
+	a.Helper()
+	if err := world.silence(a.Context(), a.ns, mute); err != nil {
+		a.Fatal(err)
+	}
+}
+
 // TestUndo takes back with kubectl's own history.
 func TestUndo(t *testing.T) {
 	t.Parallel()
@@ -136,6 +143,8 @@ func TestUndo(t *testing.T) {
 	t.Run("while a change is held", func(t *testing.T) {
 		t.Parallel()
 		a := half(t)
+		// The change is held for as long as this takes.
+		a.silence(true)
 		a.kubectl("set", "image", "deployment/web", "web=web:3")
 		for _, verb := range []string{"undo", "restart"} {
 			if out, err := a.try("rollout", verb, "deployment/web"); err == nil || !strings.Contains(out, "paused") {
@@ -147,6 +156,7 @@ func TestUndo(t *testing.T) {
 		if d := a.target(); !d.Spec.Paused || d.Annotations[v1beta1.AnnotationHold] == "" {
 			t.Errorf("the hold is gone: paused %v, %v", d.Spec.Paused, d.Annotations)
 		}
+		a.silence(false)
 		a.eventually("the hold is taken off", func() bool { return !a.target().Spec.Paused })
 		a.kubectl("rollout", "undo", "deployment/web")
 		a.halfway("web:2", uncounted)

@@ -51,7 +51,7 @@ func TestHelm(t *testing.T) {
 	a.promoted("web:2", 1)
 	a.unmarked()
 	// A target without pods does not keep Helm waiting.
-	a.release(2, "red", "--wait", "--timeout=1m")
+	a.release(2, "red", "--wait", "--timeout=3m")
 	a.promoted("web:2", 1)
 
 	// The release before is a version like any other, unless it is what is promoted already.

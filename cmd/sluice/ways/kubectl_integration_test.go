@@ -171,7 +171,7 @@ var situations = []situation{
 			a.Helper()
 			a.kubectl("apply", "-f", a.deployment(1, ""))
 			a.promoted("web:1", uncounted)
-			a.ask("taken back", rolledOut, "rollout", "status", "deployment/web", "--timeout=1m")
+			a.ask("taken back", rolledOut, "rollout", "status", "deployment/web", "--timeout=2m")
 		},
 	},
 	{
@@ -223,7 +223,11 @@ func TestKubectlInEverySituation(t *testing.T) {
 func (a *app) tryAll(s situation) {
 	const target = "deployment/web"
 	if s.status != (said{}) {
-		a.ask(s.name, s.status, "rollout", "status", target, "--timeout=3s")
+		timeout := "--timeout=2m"
+		if s.status == waits {
+			timeout = "--timeout=3s"
+		}
+		a.ask(s.name, s.status, "rollout", "status", target, timeout)
 	}
 	a.ask(s.name, said{0, "REVISION"}, "rollout", "history", target)
 	a.ask(s.name, s.diff, "diff", "-f", a.deployment(s.git, ""))
@@ -274,5 +278,5 @@ func TestKubectlOnAHeldDaemonSet(t *testing.T) {
 	})
 	a.ask("held", said{0, "rolled back"}, "rollout", "undo", "daemonset/web", "--to-revision=1")
 	a.atHome("web:1")
-	a.ask("taken back", rolledOut, "rollout", "status", "daemonset/web", "--timeout=1m")
+	a.ask("taken back", rolledOut, "rollout", "status", "daemonset/web", "--timeout=2m")
 }

@@ -96,6 +96,9 @@ func kubelet(ctx context.Context, pod *corev1.Pod, ip *atomic.Int32) {
 
 // accept is the gateway's answer to a route.
 func accept(ctx context.Context, route *gatewayv1.HTTPRoute) {
+	if world.isMute(route.Namespace) {
+		return
+	}
 	if len(route.Status.Parents) > 0 && route.Status.Parents[0].Conditions[0].ObservedGeneration == route.Generation {
 		return
 	}
@@ -114,15 +117,15 @@ func accept(ctx context.Context, route *gatewayv1.HTTPRoute) {
 }
 
 // gates answers the hooks of each namespace. A closed gate keeps a rollout at its last weight, a waiting one before it begins; a failing check lets it
-// fail.
+// fail. Where they are mute the gateway does not answer for a route.
 type gates struct {
-	server                   *httptest.Server
-	mu                       sync.Mutex
-	closed, failing, waiting map[string]bool
+	server                         *httptest.Server
+	mu                             sync.Mutex
+	closed, failing, waiting, mute map[string]bool
 }
 
 func (g *gates) open() (end func()) {
-	g.closed, g.failing, g.waiting = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	g.closed, g.failing, g.waiting, g.mute = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var asked struct {
 			Namespace string `json:"namespace"`
@@ -164,4 +167,26 @@ func (g *gates) fail(namespace string, failing bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.failing[namespace] = failing
+}
+
+func (g *gates) isMute(namespace string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mute[namespace]
+}
+
+// silence keeps the gateway from answering for a namespace, and so its users where they are in Sluice's eyes. Afterwards it answers for what there is.
+func (g *gates) silence(ctx context.Context, namespace string, mute bool) error {
+	g.mu.Lock()
+	g.mute[namespace] = mute
+	g.mu.Unlock()
+	if mute {
+		return nil
+	}
+	var route gatewayv1.HTTPRoute
+	if err := world.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "web"}, &route); err != nil {
+		return err
+	}
+	accept(ctx, &route)
+	return nil
 }

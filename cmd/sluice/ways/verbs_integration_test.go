@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
+
 	"github.com/sluice-dev/sluice/api/v1beta1"
 )
 
-// user lets somebody edit the Canaries of the application's namespace and, beside that, what is named.
+// user lets somebody edit the Canaries of the application's namespace and, beside that, what is named. It waits until the API server knows.
 func (a *app) user(name string, verbs ...string) {
 	a.Helper()
 	resources := "canaries"
@@ -23,6 +25,23 @@ func (a *app) user(name string, verbs ...string) {
 		"---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: "+name+"}\n"+
 		"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: "+name+"}\n"+
 		"subjects: [{kind: User, name: "+name+", apiGroup: rbac.authorization.k8s.io}]\n"))
+	a.allowed(name, authorizationv1.ResourceAttributes{Verb: "patch"})
+	for _, v := range verbs {
+		a.allowed(name, authorizationv1.ResourceAttributes{Verb: "create", Subresource: v})
+	}
+}
+
+// allowed waits until somebody may do something with the Canary.
+func (a *app) allowed(user string, what authorizationv1.ResourceAttributes) {
+	a.Helper()
+	what.Namespace, what.Group, what.Resource, what.Name = a.ns, v1beta1.GroupVersion.Group, "canaries", "web"
+	a.eventually(user+" may "+what.Verb+" canaries/"+what.Subresource, func() bool {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &what}}
+		if err := world.admin.Create(a.Context(), review); err != nil {
+			a.Fatal(err)
+		}
+		return review.Status.Allowed
+	})
 }
 
 // asks sets a verb as a user.

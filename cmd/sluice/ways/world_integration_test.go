@@ -34,7 +34,7 @@ const (
 	// together is how many applications are played side by side: they wait most of the time.
 	together = "12"
 	// patience bounds how long a state may take to come about on a busy machine.
-	patience = 2 * time.Minute
+	patience = 4 * time.Minute
 )
 
 // world is the cluster that all tests share; each has a namespace of its own.
