@@ -45,7 +45,6 @@ func TestWhatPodsArePartOfComesFirst(t *testing.T) {
 	}
 	s.router.problem = ""
 	s.router.mu.Unlock()
-	s.router.notify(s.key("web"))
 	s.settled(v1beta1.PhaseInitialized)
 
 	s.router.mu.Lock()
