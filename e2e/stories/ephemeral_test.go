@@ -233,7 +233,7 @@ func ephemeralUnattended(t *testing.T, alone func()) {
 	s.ok(err)
 	s.ok(stage.AppRolledOut(s.ctx, s.app))
 	target := "deployment/" + s.key.Name
-	s.says("Sluice away", 0, "successfully rolled out", "rollout", "status", target, "--timeout=30s")
+	s.says("Sluice away", 0, "successfully rolled out", "rollout", "status", target, "--timeout=1m")
 	s.says("Sluice away", 1, "verify-guarded.sluice.dev", "rollout", "restart", target)
 	s.says("Sluice away", 1, "verify-guarded.sluice.dev", "rollout", "undo", target)
 	s.says("Sluice away", 0, "annotated", "annotate", "canary", s.key.Name, v1beta1.AnnotationVerb+"=pause")

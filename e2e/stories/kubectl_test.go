@@ -36,6 +36,16 @@ func (s *story) withHistory() {
 	}
 }
 
+// verb has an operator's verb done.
+func (s *story) verb(text string) {
+	s.Helper()
+	s.says("a verb", 0, "annotated", "annotate", "canary", s.key.Name, v1beta1.AnnotationVerb+"="+text)
+	s.until("has done "+text, soon, func(c *v1beta1.Canary) bool {
+		v := c.Status.Verb
+		return v != nil && v.Text == text && v.Outcome == v1beta1.VerbDone && !v.Standing
+	})
+}
+
 // why waits until the Canary gives a reason for being ready or not.
 func (s *story) why(reason string) {
 	s.Helper()
@@ -57,19 +67,22 @@ func ephemeralKubectl(t *testing.T) {
 		s.says(when, code, want, "rollout", "status", target, "--timeout="+limit)
 	}
 	const done = "successfully rolled out"
-	status("at home", 0, done, "30s")
+	status("at home", 0, done, "1m")
 	s.says("at home", 0, "rolled back (server dry run)", "rollout", "undo", target, "--dry-run=server")
+	// A pause of the Canary lets what is held stay so for as long as this takes.
+	s.verb("pause")
 	s.says("at home", 0, "restarted", "rollout", "restart", target)
 	s.says("held", 1, "can't restart paused deployment", "rollout", "restart", target)
 	s.says("held", 1, "cannot rollback a paused deployment", "rollout", "undo", target)
 	s.says("held", 1, "is already paused", "rollout", "pause", target)
 	s.says("held", 0, "resumed", "rollout", "resume", target)
 	status("held, although it was resumed", 1, "timed out", "2s")
+	s.verb("resume")
 	s.half()
-	status("at 50%", 0, done, "30s")
+	status("at 50%", 0, done, "1m")
 	s.says("at 50%", 0, "rolled back", "rollout", "undo", target)
 	s.atHome("v1")
-	status("taken back", 0, done, "30s")
+	status("taken back", 0, done, "1m")
 	s.asInGit("v1")
 
 	s.says("at home", 0, "paused", "rollout", "pause", target)
@@ -86,7 +99,7 @@ func ephemeralKubectl(t *testing.T) {
 	s.finished(v1beta1.PhaseFailed)
 	failed := time.Now()
 	s.why("RolloutFailed")
-	status("failed", 0, done, "30s")
+	status("failed", 0, done, "1m")
 	s.says("failed", 0, "REVISION", "rollout", "history", target)
 	s.says("failed", 0, "rolled back", "rollout", "undo", target)
 	s.atHome("v2")
@@ -107,7 +120,7 @@ func persistentKubectl(t *testing.T) {
 	target := "deployment/" + s.key.Name
 	status := func(when string) {
 		t.Helper()
-		s.says(when, 0, "successfully rolled out", "rollout", "status", target, "--timeout=30s")
+		s.says(when, 0, "successfully rolled out", "rollout", "status", target, "--timeout=1m")
 	}
 	status("between rollouts")
 	s.says("between rollouts", 0, "scaled", "scale", target, "--replicas=1")
