@@ -141,7 +141,7 @@ func (a *alerting) run() {
 // await waits until an outcome was counted n times, and says what the log says then.
 func (a *alerting) await(outcome string, n int) string {
 	a.Helper()
-	ctx, cancel := context.WithTimeout(a.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(a.Context(), time.Minute)
 	defer cancel()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()

@@ -99,7 +99,7 @@ func named(canaryName string) types.NamespacedName {
 
 func (l *lab) eventually(what string, condition func() bool) {
 	l.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for tick := time.Tick(time.Millisecond); !condition(); {
 		select {
 		case <-deadline:

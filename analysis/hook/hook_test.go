@@ -162,7 +162,7 @@ func stepThrough(t *testing.T, clock *clocktesting.FakeClock, done <-chan error,
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the call does not end")
 		return nil
 	}
@@ -170,7 +170,7 @@ func stepThrough(t *testing.T, clock *clocktesting.FakeClock, done <-chan error,
 
 func waitFor(t *testing.T, done <-chan error, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for tick := time.Tick(time.Millisecond); !condition(); {
 		select {
 		case err := <-done:

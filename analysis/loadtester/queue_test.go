@@ -158,7 +158,7 @@ func TestQueueStops(t *testing.T) {
 	b.stop()
 	select {
 	case <-b.stopped:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the queue does not stop")
 	}
 	if n := len(b.began); n != 0 {

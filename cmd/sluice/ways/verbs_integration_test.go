@@ -49,13 +49,14 @@ func (a *app) asks(user, verb string, more ...string) (string, error) {
 	return a.try(append([]string{"annotate", "canary", "web", "--as=" + user, v1beta1.AnnotationVerb + "=" + verb}, more...)...)
 }
 
-// verb waits until a verb has an outcome and is taken off.
+// verb waits until a verb has an outcome and is taken off. One of the same text may have had it before.
 func (a *app) verb(text string, want v1beta1.VerbOutcome) *v1beta1.VerbStatus {
 	a.Helper()
 	var v *v1beta1.VerbStatus
-	a.until(text+" is "+string(want), func(st *v1beta1.CanaryStatus) bool {
-		v = st.Verb
-		return v != nil && v.Text == text && v.Outcome == want && !v.Standing
+	a.eventually(text+" is "+string(want), func() bool {
+		c := a.canary()
+		v = c.Status.Verb
+		return c.Annotations[v1beta1.AnnotationVerb] == "" && v != nil && v.Text == text && v.Outcome == want && !v.Standing
 	})
 	return v
 }
