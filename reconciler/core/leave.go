@@ -119,16 +119,16 @@ func (d *decision) apexReachesTarget() bool {
 	if d.podless() {
 		// Whom no route has led away needs no way back.
 		never := d.in.Promoted == nil && d.st.PromotedRevision == "" && !d.in.Route.Exists
-		return never || d.targetLeadsAlike() || d.givenBackAsItIs() || d.nothingServes()
+		return never || d.targetLeadsAlike() || d.setBack() || d.nothingServes()
 	}
 	return s.Apex == SideTarget && (s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100) || d.nothingServes())
 }
 
-// givenBackAsItIs tells whether a Service leads to ready endpoints and the snapshot of the last good revision is lost: nobody can say any more what
-// it is to be given back as, so that it need not lead where the primary's does.
-func (d *decision) givenBackAsItIs() bool {
-	s := d.in.Services
-	return d.in.Promoted == nil && d.st.PromotedRevision != "" && s.ApexReady+s.ApexOther > 0
+// setBack tells whether somebody has led a Service back to the last good revision by hand, for long enough that its endpoints have followed, because the
+// snapshot of that revision is lost. The primary's copy may lead elsewhere for good.
+func (d *decision) setBack() bool {
+	s, live := d.in.Services, d.in.Live
+	return d.in.Promoted == nil && live != nil && live.Digest == d.st.PromotedRevision && s.ApexReady+s.ApexOther > 0 && d.unanswered()
 }
 
 func (d *decision) targetReadiness() string {

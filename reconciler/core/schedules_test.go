@@ -199,22 +199,24 @@ func TestBlindAutoscalerRaisesNoFloor(t *testing.T) {
 	}
 }
 
-// A Service whose last good revision nobody knows any more is given back as it is, as soon as it leads anywhere.
-func TestServiceIsGivenBackWithoutItsSnapshot(t *testing.T) {
-	for listed, back := range map[int32]bool{0: false, 2: true} {
+// A Service that was led back by hand, because the snapshot of its last good revision is lost, need not lead where the primary's copy does.
+func TestServiceSetBackByHandIsGivenBack(t *testing.T) {
+	for live, back := range map[string]bool{"v1": true, "v3": false} {
 		p := decided("", func(in *Observed, st *v1beta1.CanaryStatus) {
-			in.Leaving, in.Promoted = true, nil
+			in.Leaving, in.Promoted, in.Live = true, nil, revisionOf(live, 2)
 			in.Canary.Spec.TargetRef.APIVersion, in.Canary.Spec.TargetRef.Kind = "v1", "Service"
-			in.Target = Workload{Exists: true, Current: true, Template: "v1"}
+			in.Target = Workload{Exists: true, Current: true, Template: live}
 			in.Primary = Workload{Exists: true, Current: true, Revision: "v2", Replicas: 1, Total: 1, Updated: 1, Available: 1}
-			in.Services.ApexOther, in.Services.ApexReady = listed, 0
-			st.PromotedRevision, st.Phase = "v2", v1beta1.PhaseTerminating
-			in.Route.ViaApex, in.Baseline = true, revisionOf("v1", 2)
+			in.Services.ApexOther, in.Services.ApexReady = 2, 0
+			in.Route.ViaApex = true
+			st.PromotedRevision, st.Phase = "v1", v1beta1.PhaseTerminating
 			long := metav1.NewMicroTime(in.Now.Add(-time.Minute))
-			st.Rollout = &v1beta1.RolloutStatus{ID: "leave", Stage: v1beta1.StageLeaving, Step: 1, StageSince: long, ConvergedAt: &long}
+			st.Rollout = &v1beta1.RolloutStatus{
+				ID: "leave", Stage: v1beta1.StageLeaving, Step: 1, StageSince: long, ConvergedAt: &long, UnreadySince: &long,
+			}
 		})
 		if p.GiveBack != back {
-			t.Errorf("with %d endpoints it is given back: %t, want %t (%s)", listed, p.GiveBack, back, p.Status.Condition(v1beta1.ConditionReady).Message)
+			t.Errorf("at %s it is given back: %t, want %t (%s)", live, p.GiveBack, back, p.Status.Condition(v1beta1.ConditionReady).Message)
 		}
 	}
 }
