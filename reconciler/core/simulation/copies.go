@@ -260,7 +260,7 @@ func (w *World) leadCanary(p *core.Plan, d *deployment) {
 // heldElsewhere tells that what users of the apex Service find is held by holdHome or holdFront.
 func (s *Strategy) heldElsewhere() bool { return s.ephemeral || s.service }
 
-// holdFront: who is sent to the target itself finds what was analysed there.
+// holdFront: who is sent to the target itself finds what was analysed there, unless it was changed a moment ago and nobody could know.
 func (w *World) holdFront() {
 	if !w.strategy.service || w.asAsked || w.hurtLately() {
 		return
@@ -271,7 +271,7 @@ func (w *World) holdFront() {
 		}
 		if w.front.ready(w.now, nil) == 0 {
 			w.violate(promiseTraffic, "users at the target find no endpoint")
-		} else if t := w.atTarget.listed; !w.trustedTemplate(t) {
+		} else if t := w.atTarget.listed; !w.trustedTemplate(t) && w.now-w.unseenAt > reaction {
 			w.violate(promiseUsers, "users at the target are served by %s, which nobody has analysed", revision{template: t}.hash())
 		}
 	}

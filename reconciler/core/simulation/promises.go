@@ -48,6 +48,8 @@ type books struct {
 	// blindAt is when the controller last could not see what is, or was away.
 	blindAt moment
 	blinded bool
+	// unseenAt is when the target last was something that the controller's cache did not show.
+	unseenAt moment
 	// configAt is when the content last changed, fenced whether admission had taken users off the canary before.
 	configAt     moment
 	configFenced bool
@@ -68,7 +70,7 @@ type books struct {
 }
 
 func newBooks() books {
-	return books{seenLive: revision{}.bit(), hurtAt: -hurtTime, shortAt: -hurtTime, blindAt: -hurtTime, configAt: -hurtTime}
+	return books{seenLive: revision{}.bit(), hurtAt: -hurtTime, shortAt: -hurtTime, blindAt: -hurtTime, unseenAt: -reaction, configAt: -hurtTime}
 }
 
 const (
@@ -118,6 +120,9 @@ func (w *World) carryOver() {
 	}
 	if w.blinded {
 		w.blindAt = w.now
+	}
+	if w.target.due != never {
+		w.unseenAt = w.now
 	}
 }
 

@@ -34,8 +34,12 @@ func operator(w *World, a, b int) {
 	w.setVerb(string(verb))
 }
 
-// restoreOne asks for one of the stored revisions, good or bad.
-func restoreOne(w *World, a, _ int) {
+// restoreOne asks for one of the stored revisions, good or bad, and now and then for any, stored or not.
+func restoreOne(w *World, a, b int) {
+	if b%8 == 0 {
+		w.setVerb(string(v1beta1.VerbRestore) + ":" + revision{template: int8(a % templates)}.digest())
+		return
+	}
 	var stored []string
 	for t := range int8(templates) {
 		for c := range int8(contents) {
@@ -93,16 +97,14 @@ func (w *World) noteVerb(st *v1beta1.CanaryStatus) {
 	}
 	w.done = v.ID
 	delete(w.admitted, v.ID)
-	verb, _, _ := strings.Cut(text, ":")
+	verb, asked, _ := strings.Cut(text, ":")
 	switch v1beta1.VerbName(verb) {
 	case v1beta1.VerbPromote, v1beta1.VerbSkipAnalysis:
 		w.skip = true
 	case v1beta1.VerbRetry:
 		w.failedBefore = false
 	case v1beta1.VerbRestore:
-		if st.Restore != nil {
-			w.restore = st.Restore.Revision
-		}
+		w.restore = asked
 	}
 }
 

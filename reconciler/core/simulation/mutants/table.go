@@ -13,7 +13,7 @@ type mutant struct {
 
 // table holds the mutants by promise. Each is a mistake that a person could make.
 func table() []mutant {
-	return slices.Concat(users(), analysed(), traffic(), restored(), changes(), healthy(), atHome(), operators())
+	return slices.Concat(users(), analysed(), traffic(), restored(), changes(), healthy(), atHome(), operators(), services())
 }
 
 func users() []mutant {
@@ -332,6 +332,46 @@ func operators() []mutant {
 			promise: "P5", name: "roll out what a restored revision has taken the place of", file: "verbs_act.go",
 			text:    "		d.st.FailedRevision = live\n",
 			instead: "		_ = live\n",
+		},
+		{
+			promise: "P2", name: "restore what nobody has asked for", file: "verbs_act.go",
+			text:    "	digest, _ := d.verbState().resolve(v.Revision)\n",
+			instead: "	digest, _ := d.st.CurrentRevision, v.Revision\n",
+		},
+		{
+			promise: "P2", name: "restore without looking into the history", file: "verbs_check.go",
+			text:    "	case why != \"\":\n		return why\n	case ro != nil:",
+			instead: "	case why == \"never\":\n		return why\n	case ro != nil:",
+		},
+	}
+}
+
+// services are mistakes about targets that are Services.
+func services() []mutant {
+	return []mutant{
+		{
+			promise: "P7", name: "service: lead users of the primary to where no endpoint is seen", file: "podless.go",
+			text: "	if d.unlisted() {\n		d.plan.Primary = nil\n	}\n",
+		},
+		{
+			promise: "P3", name: "service: take a Service that was written for one with endpoints", file: "podless.go",
+			text:    "s.PinnedHash == hash && s.CanaryReady > 0 && s.CanaryOther == 0",
+			instead: "s.PinnedHash == hash",
+		},
+		{
+			promise: "P1", name: "service: send users to a target that leads elsewhere still", file: "podless.go",
+			text:    "	return s.ApexOther == 0 && s.ApexReady >= s.PrimaryReady\n",
+			instead: "	return s.ApexOther+s.ApexReady >= s.PrimaryReady\n",
+		},
+		{
+			promise: "P4", name: "service: give the target back where it leads", file: "leave.go",
+			text:    "	if restored := good == nil || t.Template == good.Template; !restored || d.podless() {",
+			instead: "	if restored := good == nil || d.podless() || t.Template == good.Template; !restored || d.podless() {",
+		},
+		{
+			promise: "P4", name: "service: give a target back that somebody has only just set back", file: "leave.go",
+			text:    "s.ApexReady+s.ApexOther > 0 && d.unanswered()",
+			instead: "s.ApexReady+s.ApexOther > 0",
 		},
 	}
 }
