@@ -39,6 +39,7 @@ func TestStories(t *testing.T) {
 		{"ephemeral, kubectl rollout", ephemeralKubectl},
 		{"persistent, kubectl rollout", persistentKubectl},
 		{"ephemeral to and fro", switchedLifecycle},
+		{"a promotion that fails, and its fix", rescued},
 		{"the analysis gets no answers", noAnswers},
 		{"the primary is deleted", deletedPrimary},
 		{"a ConfigMap is opted out and changed at once", optedOutConfig},

@@ -44,6 +44,8 @@ type story struct {
 type canary struct {
 	Kind, Name, Namespace, Host, Provider, Interval, Gateway, MetricsServer, LoadTester, Query string
 	Threshold                                                                                  int
+	// Deadline is how long pods may take to get further, in seconds.
+	Deadline int
 	// Autoscaler names the HorizontalPodAutoscaler of the target's own name.
 	Autoscaler bool
 	// Lifecycle is that of the primary; empty for none.
@@ -55,7 +57,7 @@ type canary struct {
 func (s *story) canary() canary {
 	return canary{
 		Kind: s.app.Kind, Name: s.key.Name, Namespace: s.key.Namespace, Host: s.app.Host(), Provider: "gatewayapi:v1", Interval: "5s", Gateway: "traefik",
-		MetricsServer: harness.MetricsServer, LoadTester: harness.LoadTester, Threshold: 2,
+		MetricsServer: harness.MetricsServer, LoadTester: harness.LoadTester, Threshold: 2, Deadline: 120,
 	}
 }
 
