@@ -148,7 +148,7 @@ func awayFor(t *testing.T, ns string) {
 		wrong.Spec.Provider = "knative"
 		must(t, testserver.Poll(ctx, patience, func(ctx context.Context) error {
 			if err := world.admin.Create(ctx, wrong.DeepCopy(), client.DryRunAll); !apierrors.IsInvalid(err) {
-				return fmt.Errorf("a wrong Canary is answered: %v", err)
+				return fmt.Errorf("a wrong Canary is answered: %w", err)
 			}
 			return newTargetsAsked(ctx, t, ns)
 		}))

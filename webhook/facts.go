@@ -20,7 +20,8 @@ import (
 	"github.com/sluice-dev/sluice/reconciler/revision"
 )
 
-// lookupBudget is the part of Budget that the search for missing references may take, so that time is left for the baseline. What was not looked up is not claimed.
+// lookupBudget is the part of Budget that the search for missing references may take, so that time is left for the baseline. What was not looked up is
+// not claimed.
 const lookupBudget = 500 * time.Millisecond
 
 // factFinder gathers what the validation of a Canary depends on. Canaries are admitted seldom, so it reads from the API server: two Canaries

@@ -289,7 +289,7 @@ func refusesPod(t *testing.T, c client.Client, which string, pod *corev1.Pod) {
 	t.Helper()
 	eventually(t, "the pod "+which+" is refused", func(ctx context.Context) error {
 		if err := c.Create(ctx, pod.DeepCopy(), client.DryRunAll); !apierrors.IsForbidden(err) {
-			return fmt.Errorf("answered: %v", err)
+			return fmt.Errorf("answered: %w", err)
 		}
 		return nil
 	})
