@@ -9,6 +9,9 @@ import (
 // leaveDrain is how long what Sluice made still serves after users were taken off it, for connections under way.
 const leaveDrain = 3 * time.Second
 
+// listPatience is how long the endpoints of a Service that was written may be those of before.
+const listPatience = 5 * time.Second
+
 // leave owns the situation when Sluice is to give the application back: the target serves again with the last good template, users are taken
 // to it once it has the capacity, and only then does what Sluice made go away.
 func leave(d *decision) bool {
@@ -29,6 +32,7 @@ func leave(d *decision) bool {
 	case !d.leftCanary():
 		d.wait("Terminating", "waiting for users to be on the primary only")
 	case !d.targetServes():
+		d.ro().NextCheckAt = nil
 		d.wait("Terminating", "waiting for the target to serve, until then the primary does: %s; if this lasts, find out why the target's pods do not get ready",
 			d.targetReadiness())
 	case !d.apexReachesTarget():
@@ -119,9 +123,18 @@ func (d *decision) apexReachesTarget() bool {
 	if d.podless() {
 		// Whom no route has led away needs no way back.
 		never := d.in.Promoted == nil && d.st.PromotedRevision == "" && !d.in.Route.Exists
-		return never || d.targetLeadsAlike() || d.setBack() || d.nothingServes()
+		return never || d.targetLeadsAlike() && d.relisted() || d.setBack() || d.nothingServes()
 	}
 	return s.Apex == SideTarget && (s.ApexReady == 0 && s.ApexOther >= needed(d.in.Target.Replicas, 100) || d.nothingServes())
+}
+
+// relisted tells whether a Service has led where it is to for long enough that what is listed for it is no longer what was listed before its last change.
+func (d *decision) relisted() bool {
+	ro := d.ro()
+	if ro.NextCheckAt == nil {
+		ro.NextCheckAt = d.later(listPatience)
+	}
+	return d.passed(ro.NextCheckAt.Time)
 }
 
 // setBack tells whether somebody has led a Service back to the last good revision by hand, for long enough that its endpoints have followed, because the

@@ -220,3 +220,24 @@ func TestServiceSetBackByHandIsGivenBack(t *testing.T) {
 		}
 	}
 }
+
+// What is listed for a Service that was given back a moment ago may be the endpoints of before.
+func TestServiceIsNotBelievedAsSoonAsItIsWritten(t *testing.T) {
+	for waited, turned := range map[time.Duration]bool{0: false, listPatience: true} {
+		p := decided("", func(in *Observed, st *v1beta1.CanaryStatus) {
+			in.Leaving, in.Live = true, revisionOf("v1", 2)
+			in.Canary.Spec.TargetRef.APIVersion, in.Canary.Spec.TargetRef.Kind = "v1", "Service"
+			in.Target = Workload{Exists: true, Current: true, Template: "v1"}
+			in.Primary = Workload{Exists: true, Current: true, Revision: "v1", Replicas: 1, Total: 1, Updated: 1, Available: 1}
+			st.Phase = v1beta1.PhaseTerminating
+			st.Rollout = &v1beta1.RolloutStatus{ID: "leave", Stage: v1beta1.StageLeaving, Step: 1}
+			if waited > 0 {
+				due := metav1.NewMicroTime(in.Now)
+				st.Rollout.NextCheckAt = &due
+			}
+		})
+		if got := p.Route != nil && p.Route.ViaApex; got != turned {
+			t.Errorf("%s after it was written users are sent to it: %t, want %t", waited, got, turned)
+		}
+	}
+}

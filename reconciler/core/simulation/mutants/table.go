@@ -354,24 +354,9 @@ func services() []mutant {
 			text: "	if d.unlisted() {\n		d.plan.Primary = nil\n	}\n",
 		},
 		{
-			promise: "P3", name: "service: take a Service that was written for one with endpoints", file: "podless.go",
-			text:    "s.PinnedHash == hash && s.CanaryReady > 0 && s.CanaryOther == 0",
-			instead: "s.PinnedHash == hash",
-		},
-		{
 			promise: "P1", name: "service: send users to a target that leads elsewhere still", file: "podless.go",
 			text:    "	return s.ApexOther == 0 && s.ApexReady >= s.PrimaryReady\n",
 			instead: "	return s.ApexOther+s.ApexReady >= s.PrimaryReady\n",
-		},
-		{
-			promise: "P4", name: "service: give the target back where it leads", file: "leave.go",
-			text:    "	if restored := good == nil || t.Template == good.Template; !restored || d.podless() {",
-			instead: "	if restored := good == nil || d.podless() || t.Template == good.Template; !restored || d.podless() {",
-		},
-		{
-			promise: "P4", name: "service: give a target back that somebody has only just set back", file: "leave.go",
-			text:    "s.ApexReady+s.ApexOther > 0 && d.unanswered()",
-			instead: "s.ApexReady+s.ApexOther > 0",
 		},
 	}
 }
