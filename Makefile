@@ -67,6 +67,10 @@ mutants: ## Break each promise of the core on purpose and report the schedules t
 bench-admission: manifests ## Measure what admission costs on a local API server; prints a table, fails for counts and never for times
 	cd e2e && go run ./cmd/bench-admission
 
+.PHONY: bench-compare
+bench-compare: ## Simulate comparisons of canary and primary; prints how often each method is wrong and right
+	go test -run - -bench Studies -benchtime 1x -v ./analysis/compare
+
 .PHONY: bench-fleet
 bench-fleet: ## Measure a hundred Canaries at once on a local cluster with played pods, LIFECYCLE=ephemeral for the other lifecycle; prints tables, fails for counts and never for times
 	cd e2e && go run ./cmd/bench-fleet -lifecycle $(or $(LIFECYCLE),persistent)

@@ -35,6 +35,7 @@ var leaves = map[string][]string{
 	"mesh/capability":         append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/alert":          append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/check":          append([]string{module + "api/v1beta1"}, metadata...),
+	"analysis/compare":        {},
 	"analysis/query":          append([]string{module + "api/v1beta1"}, metadata...),
 	"analysis/query/promql":   {"github.com/prometheus/prometheus/promql/parser"},
 	"analysis/verdict":        append([]string{module + "api/v1beta1"}, metadata...),
