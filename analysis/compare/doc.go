@@ -2,7 +2,7 @@
 // leaf: numbers in, a finding in words out. Asking for the values, and what follows from a finding, are not its business.
 //
 // Ratio compares one value of each side. Rank compares one value of each side per window, over the windows of a rollout, and may be looked at after
-// each of them: chance alone has it find a difference in at most Alpha of all rollouts.
+// each of them: chance alone has it find a difference in at most Alpha of all rollouts, for values such as its docs demand.
 package compare
 
 // Direction says which of two values is the worse one.

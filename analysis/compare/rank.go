@@ -18,7 +18,7 @@ const MaxWindows = 50
 //
 // The promise needs values that are exchangeable where both sides are alike. So give it one value per side and window, and no overlapping
 // windows: points of a range query share most of their requests, and noise that lasts for longer than a window makes more false alarms. What
-// moves both sides together, as the load of the day does, costs power only.
+// moves both sides together, as the load of the day does, made fewer alarms of either kind in the simulations, not more.
 type Rank struct {
 	Direction Direction
 	// Alpha is the accepted share of rollouts with a false alarm, above 0 and below 1.
@@ -77,7 +77,12 @@ func (r Rank) problem(canary, primary []float64) string {
 	case len(canary) > r.Looks:
 		return fmt.Sprintf("%d windows, but only %d looks were planned; plan as many as the rollout has", len(canary), r.Looks)
 	}
-	for _, v := range slices.Concat(canary, primary) {
+	return notFinite(slices.Concat(canary, primary))
+}
+
+// notFinite says which value cannot be ranked; empty where all can.
+func notFinite(values []float64) string {
+	for _, v := range values {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return fmt.Sprintf("one window has the value %v; leave out windows without requests", v)
 		}
