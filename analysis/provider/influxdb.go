@@ -67,22 +67,30 @@ func readInfluxDB(body []byte) (Sample, *httpx.Call, error) {
 		if cell("_value") == "" {
 			continue
 		}
-		sample, err := fluxSample(cell("_value"), cell("_time"), cell("_stop"))
-		if err != nil {
+		if tables, err = withFluxRow(tables, cell); err != nil {
 			return Sample{}, nil, err
 		}
-		name := cell("result") + " table " + cell("table")
-		if n := len(tables); n == 0 || tables[n-1].name != name {
-			tables = append(tables, fluxTable{name: name})
-		}
-		last := &tables[len(tables)-1]
-		last.points = append(last.points, sample)
 	}
 	if len(tables) == 0 {
 		return Sample{}, nil, check.ErrNoData
 	}
 	sample, err := only(tables, func(t fluxTable) string { return t.name }, func(t fluxTable) points { return t.points })
 	return sample, nil, err
+}
+
+// withFluxRow adds the value of a row to the last of the tables, or to a new one where the row begins it.
+func withFluxRow(tables []fluxTable, cell func(name string) string) ([]fluxTable, error) {
+	sample, err := fluxSample(cell("_value"), cell("_time"), cell("_stop"))
+	if err != nil {
+		return nil, err
+	}
+	name := cell("result") + " table " + cell("table")
+	if n := len(tables); n == 0 || tables[n-1].name != name {
+		tables = append(tables, fluxTable{name: name})
+	}
+	last := &tables[len(tables)-1]
+	last.points = append(last.points, sample)
+	return tables, nil
 }
 
 // cellOf is what a row has in a column; empty if it has none.

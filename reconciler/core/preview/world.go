@@ -58,17 +58,24 @@ func newWorld(in Input) *world {
 			w.primary, w.stored[in.Kept] = in.Kept, true
 		}
 	}
-	if ro := st.Rollout; ro != nil {
-		ro.Fenced = nil
-		w.stored[ro.Revision], w.pods, w.pin = true, ro.Revision, ro.PodHash
-		w.held = w.held || ro.Revision != in.Live && core.NeedsHold(c, in.Now)
-		if ro.Stage == v1beta1.StagePromoting || ro.Stage == v1beta1.StageFinalising {
-			w.primary = ro.Revision
-		}
-	}
+	w.join(in.Live)
 	w.hash = w.hashOf(w.pods)
 	w.roll()
 	return w
+}
+
+// join takes over what the rollout under way has done so far.
+func (w *world) join(live string) {
+	ro := w.canary.Status.Rollout
+	if ro == nil {
+		return
+	}
+	ro.Fenced = nil
+	w.stored[ro.Revision], w.pods, w.pin = true, ro.Revision, ro.PodHash
+	w.held = w.held || ro.Revision != live && core.NeedsHold(w.canary, w.now)
+	if ro.Stage == v1beta1.StagePromoting || ro.Stage == v1beta1.StageFinalising {
+		w.primary = ro.Revision
+	}
 }
 
 // hashOf is the label of the pods of a revision.

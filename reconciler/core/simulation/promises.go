@@ -267,13 +267,7 @@ func (w *World) holdPrimary(s *split) {
 		if p.readyAt > w.now || w.trusted&p.content.bit() != 0 || w.leaving(s, p.content) {
 			continue
 		}
-		if w.rescued && w.canaryPods() == 0 {
-			w.evidence.served, w.aloneAt = true, w.now
-			continue
-		}
-		if w.aloneAt > 0 && w.now-w.aloneAt <= restoring {
-			// There was nobody else a moment ago, and what is there is being replaced.
-			w.evidence.served = w.evidence.served || w.rescued && p.content == w.evidence.rev
+		if w.alone(p.content) {
 			continue
 		}
 		if !w.rescued || p.content != w.evidence.rev {
@@ -284,6 +278,19 @@ func (w *World) holdPrimary(s *split) {
 		swapped.Canary, swapped.Primary = s.Primary, s.Canary
 		w.servedFirst(&swapped)
 	}
+}
+
+// alone tells whether a pod of the primary serves because there is nobody else, or was nobody a moment ago so that what is there is being replaced.
+func (w *World) alone(content revision) bool {
+	if w.rescued && w.canaryPods() == 0 {
+		w.evidence.served, w.aloneAt = true, w.now
+		return true
+	}
+	if w.aloneAt <= 0 || w.now-w.aloneAt > restoring {
+		return false
+	}
+	w.evidence.served = w.evidence.served || w.rescued && content == w.evidence.rev
+	return true
 }
 
 // leaving tells whether a revision was analysed in the primary until a moment ago, so that users by a split may still meet it.
