@@ -4,7 +4,8 @@
 // program: a command is text that must read as a hey command line and is carried out inside the process. That, and everything else
 // that could run programs on behalf of a caller, must stay out.
 //
-// Callers are not authenticated, as with Flagger: whoever reaches the server can send load wherever the server can connect to, and
-// can open gates. Limit who reaches it with a NetworkPolicy. The namespace filter reads a field that the caller fills in, so it guards against
-// mistakes only. Gates are kept in memory: one replica, and closed after a restart.
+// With Tokens, who starts a task or sets a gate has to show one for the namespace. Without them callers are not authenticated, as with Flagger: whoever
+// reaches the server can send load wherever the server can connect to, and can open gates; limit who reaches it with a NetworkPolicy. The
+// namespace filter reads a field that the caller fills in, so it alone guards against mistakes only. Gates are kept in memory, or in a ConfigMap,
+// where they survive restarts and several replicas share them.
 package loadtester

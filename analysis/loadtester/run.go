@@ -25,6 +25,10 @@ type Config struct {
 	Timeout time.Duration
 	// MaxTasks run at once while at most MaxQueue wait.
 	MaxTasks, MaxQueue int
+	// Gates remembers which gates are open; nil keeps them in memory, where they end with the process.
+	Gates Gates
+	// Tokens says who may start tasks and set gates; nil allows everybody everything.
+	Tokens Tokens
 	// Log receives what is worth knowing.
 	Log *zap.Logger
 }
@@ -60,7 +64,10 @@ func Run(ctx context.Context, c Config, listener net.Listener) error {
 	m := newMetrics(registry)
 	s := &server{
 		queue: newQueue(Send, c.MaxTasks, c.MaxQueue, c.Timeout, c.Log, m),
-		gates: newGates(), namespaces: namespaces, metrics: m, log: c.Log,
+		gates: c.Gates, namespaces: namespaces, tokens: c.Tokens, metrics: m, log: c.Log,
+	}
+	if s.gates == nil {
+		s.gates = newMemoryGates()
 	}
 	httpServer := &http.Server{
 		Handler:           s.handler(registry),

@@ -23,8 +23,9 @@ const maxBody = 64 << 10
 // server answers the HTTP interface.
 type server struct {
 	queue      *queue
-	gates      *gates
+	gates      Gates
 	namespaces *regexp.Regexp // nil allows all
+	tokens     Tokens
 	metrics    *metrics
 	log        *zap.Logger
 }
@@ -58,21 +59,34 @@ func (s *server) handler(gatherer prometheus.Gatherer) http.Handler {
 	r.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	r.HandleFunc("/gate/approve", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "Approved") })
 	r.HandleFunc("/gate/halt", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusForbidden, "Forbidden") })
-	for path, prefix := range map[string]string{"/gate": "", "/rollback": "rollback."} {
-		r.HandleFunc(path+"/check", s.call(s.checkGate(prefix)))
-		r.HandleFunc(path+"/open", s.call(s.setGate(prefix, true)))
-		r.HandleFunc(path+"/close", s.call(s.setGate(prefix, false)))
+	for path, kind := range map[string]string{"/gate": gateKind, "/rollback": rollbackKind} {
+		r.HandleFunc(path+"/check", s.call(s.checkGate(kind)))
+		r.HandleFunc(path+"/open", s.call(s.authorised(s.setGate(kind, true))))
+		r.HandleFunc(path+"/close", s.call(s.authorised(s.setGate(kind, false))))
 	}
-	r.HandleFunc("/", s.call(s.startTask))
+	r.HandleFunc("/", s.call(s.authorised(s.startTask)))
 	return r
 }
 
+// action answers a call whose payload is in order.
+type action func(http.ResponseWriter, *http.Request, payload) error
+
+// authorised has an action done only for those who may change something in the payload's namespace.
+func (s *server) authorised(do action) action {
+	return func(w http.ResponseWriter, r *http.Request, p payload) error {
+		if err := s.tokens.allow(r, p.Namespace); err != nil {
+			return err
+		}
+		return do(w, r, p)
+	}
+}
+
 // call decodes and checks a payload, and turns refusals into answers.
-func (s *server) call(do func(http.ResponseWriter, payload) error) http.HandlerFunc {
+func (s *server) call(do action) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := s.decode(w, r)
 		if err == nil {
-			err = do(w, p)
+			err = do(w, r, p)
 		}
 		if err == nil {
 			return
@@ -83,8 +97,11 @@ func (s *server) call(do func(http.ResponseWriter, payload) error) http.HandlerF
 		}
 		s.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
 		s.log.Info("call refused", zap.String("path", r.URL.Path), zap.String("canary", p.canary()), zap.Int("status", status), zap.Error(err))
-		if status == http.StatusTooManyRequests {
+		switch status {
+		case http.StatusTooManyRequests:
 			w.Header().Set("Retry-After", "5")
+		case http.StatusUnauthorized:
+			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
 		answer(w, status, err.Error())
 	}
@@ -107,22 +124,30 @@ func (s *server) decode(w http.ResponseWriter, r *http.Request) (payload, error)
 	return p, nil
 }
 
-func (s *server) checkGate(prefix string) func(http.ResponseWriter, payload) error {
-	return func(w http.ResponseWriter, p payload) error {
-		if s.gates.isOpen(prefix + p.canary()) {
+// checkGate answers 503 where nobody knows whether the gate is open: that approves nothing, and rolls nothing back.
+func (s *server) checkGate(kind string) action {
+	return func(w http.ResponseWriter, r *http.Request, p payload) error {
+		open, err := s.gates.Open(r.Context(), gateKey(kind, p))
+		switch {
+		case err != nil:
+			return refuse(http.StatusServiceUnavailable, "%w", err)
+		case open:
 			answer(w, http.StatusOK, "Approved")
-		} else {
+		default:
 			answer(w, http.StatusForbidden, "Forbidden")
 		}
 		return nil
 	}
 }
 
-func (s *server) setGate(prefix string, open bool) func(http.ResponseWriter, payload) error {
-	return func(w http.ResponseWriter, p payload) error {
-		key := prefix + p.canary()
-		if err := s.gates.set(key, open); err != nil {
+func (s *server) setGate(kind string, open bool) action {
+	return func(w http.ResponseWriter, r *http.Request, p payload) error {
+		key := gateKey(kind, p)
+		switch err := s.gates.Set(r.Context(), key, open); {
+		case errors.Is(err, errGates):
 			return refuse(http.StatusTooManyRequests, "%w", err)
+		case err != nil:
+			return refuse(http.StatusServiceUnavailable, "%w", err)
 		}
 		s.log.Info("gate set", zap.String("gate", key), zap.Bool("open", open))
 		w.WriteHeader(http.StatusAccepted)
@@ -133,7 +158,7 @@ func (s *server) setGate(prefix string, open bool) func(http.ResponseWriter, pay
 // Types of tasks that Flagger's load tester runs and this one does not.
 var otherTypes = []string{"bash", "helm", "helmv3", "kubectl", "concord", "ngrinder"}
 
-func (s *server) startTask(w http.ResponseWriter, p payload) error {
+func (s *server) startTask(w http.ResponseWriter, _ *http.Request, p payload) error {
 	if len(p.Metadata) == 0 {
 		return refuse(http.StatusBadRequest, "the payload has no metadata: set metadata.cmd to a hey command")
 	}

@@ -90,21 +90,32 @@ func TestGates(t *testing.T) {
 }
 
 func TestGatesAreBounded(t *testing.T) {
-	g := newGates()
+	g := newMemoryGates()
+	set := func(key string, open bool) error { return g.Set(t.Context(), key, open) }
 	for i := range maxGates {
-		if err := g.set(fmt.Sprint(i), true); err != nil {
+		if err := set(fmt.Sprint(i), true); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := g.set("more", true); err == nil {
+	if err := set("more", true); err == nil {
 		t.Error("one more gate was opened")
 	}
-	if err := g.set("0", true); err != nil {
+	if err := set("0", true); err != nil {
 		t.Errorf("an open gate cannot be opened: %v", err)
 	}
-	if err := g.set("0", false); err != nil || g.set("more", true) != nil {
+	if err := set("0", false); err != nil || set("more", true) != nil {
 		t.Error("closing a gate makes no room")
 	}
+}
+
+// A name can hold dots, and the kinds of gates have keys of their own.
+func TestGatesDoNotMeet(t *testing.T) {
+	lt := newTester(t, nil)
+	lt.expect("/gate/open", `{"name":"rollback.podinfo","namespace":"test"}`, 202, "")
+	lt.expect("/rollback/check", podinfoGate, 403, "Forbidden")
+	lt.expect("/rollback/open", podinfoGate, 202, "")
+	lt.expect("/gate/close", `{"name":"rollback.podinfo","namespace":"test"}`, 202, "")
+	lt.expect("/rollback/check", podinfoGate, 200, "Approved")
 }
 
 func TestTasksSendLoad(t *testing.T) {

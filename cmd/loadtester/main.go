@@ -28,6 +28,8 @@ type options struct {
 	logLevel    string
 	logEncoding string
 	replace     bool
+
+	gates, tokens string
 }
 
 const usage = `Usage: loadtester [flags]
@@ -56,6 +58,8 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	set.IntVar(&o.port, "port", 9090, "port to listen on")
 	set.DurationVar(&o.config.Timeout, "timeout", time.Hour, "longest time that a load task may take")
 	set.StringVar(&o.config.NamespaceRegexp, "namespace-regexp", "", "serve only Canaries whose whole namespace matches; empty serves all")
+	set.StringVar(&o.gates, "gates-configmap", "", "ConfigMap in the pod's own namespace that keeps the gates; empty keeps them in memory")
+	set.StringVar(&o.tokens, "token-file", "", "file with lines of 'namespace: token', * for all: who may start tasks and set gates; empty allows everybody")
 	set.IntVar(&o.config.MaxTasks, "max-tasks", 16, "load tasks that run at once")
 	set.IntVar(&o.config.MaxQueue, "max-queue", 256, "load tasks that may wait")
 	if err := set.Parse(args); err != nil {
@@ -103,6 +107,9 @@ func run(args []string, out io.Writer) error {
 		defer zap.ReplaceGlobals(log)()
 	}
 	o.config.Log = log
+	if err := o.connect(); err != nil {
+		return err
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
