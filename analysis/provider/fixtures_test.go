@@ -66,6 +66,18 @@ func at(body string) string {
 
 func fixtures() map[string]*fixture {
 	return map[string]*fixture{
+		"prometheus": {
+			spec:      v1beta1.MetricProvider{Type: v1beta1.MetricPrometheus, Address: address},
+			secret:    map[string]string{"token": hidden},
+			query:     `sum(up{app="web"})`,
+			authentic: headerIs("Authorization", "Bearer "+hidden),
+			well: func(r *http.Request, _ string) error {
+				return want(r.Header.Get("X-Asked")+r.URL.Path, "https://metrics.example.com/base/api/v1/query", r.URL.Query().Get("query"), `sum(up{app="web"})`)
+			},
+			value: promVector(`{"metric":{},"value":[1,"42.5"]}`), empty: promVector(), nan: promVector(`{"metric":{},"value":[1,"NaN"]}`),
+			many:    promVector(`{"metric":{"pod":"a"},"value":[1,"1"]}`, `{"metric":{"pod":"b"},"value":[1,"2"]}`),
+			refusal: `{"status":"error","errorType":"bad_data","error":"refused $"}`, words: ": bad_data: refused ***",
+		},
 		"datadog": {
 			spec:   v1beta1.MetricProvider{Type: v1beta1.MetricDatadog},
 			secret: map[string]string{"datadog_api_key": hidden + "-api", "datadog_application_key": hidden + "-app"},
@@ -80,7 +92,9 @@ func fixtures() map[string]*fixture {
 			},
 			value: at(`{"status":"ok","series":[{"expression":"avg","scope":"app:web",` +
 				`"pointlist":[[1.0,1.5],[MS.0,42.5],[9999999999999,null]]}]}`),
-			empty:   `{"status":"ok","series":[]}`,
+			empty: `{"status":"ok","series":[]}`,
+			// A point that cannot be computed, such as 0/0, is null.
+			nan: at(`{"status":"ok","series":[{"scope":"app:web","pointlist":[[MS.0,null]]}]}`), nanIs: noData,
 			many:    at(`{"status":"ok","series":[{"scope":"a","pointlist":[[MS,1]]},{"scope":"b","pointlist":[[MS,2]]}]}`),
 			sampled: sampled, refusal: `{"errors":["Forbidden $-api"]}`, words: "Forbidden ***",
 		},
@@ -193,7 +207,9 @@ func fixtures() map[string]*fixture {
 			},
 			value: at(`{"MetricDataResults":[{"Id":"e1","Label":"rate","StatusCode":"Complete","Timestamps":[SECONDS,1.0],"Values":[42.5,7]}],"Messages":[]}`),
 			empty: `{"MetricDataResults":[{"Id":"e1","StatusCode":"Complete","Timestamps":[],"Values":[]}]}`,
-			many:  at(`{"MetricDataResults":[{"Id":"e1","Timestamps":[SECONDS],"Values":[1]},{"Id":"m1","Timestamps":[SECONDS],"Values":[2]}]}`),
+			// JSON has no NaN: AWS writes it as text.
+			nan:  at(`{"MetricDataResults":[{"Id":"e1","StatusCode":"Complete","Timestamps":[SECONDS],"Values":["NaN"]}]}`),
+			many: at(`{"MetricDataResults":[{"Id":"e1","Timestamps":[SECONDS],"Values":[1]},{"Id":"m1","Timestamps":[SECONDS],"Values":[2]}]}`),
 
 			sampled: sampled, refusal: `{"__type":"AccessDenied","message":"not authorized $-session"}`, words: ": not authorized ***",
 		},
@@ -207,6 +223,7 @@ func fixtures() map[string]*fixture {
 					r.URL.Query().Get("labelSelector"), "app=web")
 			},
 			value: externalList(`{"metricName":"queue","timestamp":"RFC","value":"42500m"}`), empty: externalList(),
+			nan: externalList(`{"metricName":"queue","value":"NaN"}`), nanIs: notTheirs, // a quantity is a number
 			many:    externalList(`{"metricName":"a","value":"1"}`, `{"metricName":"b","value":"2"}`),
 			sampled: sampled, refusal: `{"kind":"Status","message":"Unauthorized $"}`, words: ": Unauthorized ***",
 		},
@@ -218,6 +235,7 @@ func fixtures() map[string]*fixture {
 				return want(r.URL.Path, "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue")
 			},
 			value: externalList(`{"metricName":"queue","timestamp":"RFC","value":"42500m"}`), empty: externalList(),
+			nan: externalList(`{"metricName":"queue","value":"NaN"}`), nanIs: notTheirs, // a quantity is a number
 			sampled: sampled, refusal: `{"kind":"Status","message":"forbidden"}`, words: ": forbidden",
 		},
 		"keptn, a metric": {
@@ -241,6 +259,10 @@ func signalFlow(data ...string) string {
 		out += "event: data\ndata: " + d + "\n\n"
 	}
 	return out + "event: control-message\ndata: {\"event\":\"END_OF_CHANNEL\"}\n\n"
+}
+
+func promVector(elements ...string) string {
+	return `{"status":"success","data":{"resultType":"vector","result":[` + strings.Join(elements, ",") + `]}}`
 }
 
 func externalList(items ...string) string {

@@ -50,6 +50,9 @@ func readInfluxDB(body []byte) (Sample, *httpx.Call, error) {
 	if err != nil {
 		return Sample{}, nil, fmt.Errorf("the answer is not InfluxDB's CSV; check the address: %w", err)
 	}
+	if len(body) > 0 && body[len(body)-1] != '\n' {
+		return Sample{}, nil, fmt.Errorf("the answer is not InfluxDB's CSV, or was cut: its last line has no end; check address and query: %s", httpx.OneLine(string(body), shown))
+	}
 	var tables []fluxTable
 	var columns []string
 	for _, row := range rows {
@@ -59,6 +62,9 @@ func readInfluxDB(body []byte) (Sample, *httpx.Call, error) {
 		}
 		if columns == nil {
 			return Sample{}, nil, fmt.Errorf("the answer is not InfluxDB's CSV with a column _value; check address and query: %s", httpx.OneLine(string(body), shown))
+		}
+		if len(row) != len(columns) {
+			return Sample{}, nil, fmt.Errorf("the answer is not InfluxDB's CSV: a row has %d cells and its header %d", len(row), len(columns))
 		}
 		cell := func(name string) string { return cellOf(columns, row, name) }
 		if problem := cell("error"); problem != "" {
