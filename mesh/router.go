@@ -28,6 +28,11 @@ type Router struct {
 	live     client.Reader
 	fallback string
 	memory   *memory
+	settled  settled
+
+	// Drifted is told what somebody else changed in a route, once Write has put it back; nil tells nobody. It is set before the first use, and must not
+	// wait.
+	Drifted func(*v1beta1.Canary, core.Drift)
 }
 
 // New returns a Router for Canaries without spec.provider set to use the provider named by fallback; with an empty fallback each Canary must
@@ -236,6 +241,7 @@ func (r *Router) render(
 	ctx context.Context, c *v1beta1.Canary, p Provider, o Object, existing *unstructured.Unstructured, intent core.RouteIntent,
 ) (bool, error) {
 	if existing != nil && intent.ViaApex {
+		r.settled.drop(c, o)
 		desired := p.Divert(c, existing, intent)
 		claim(desired, c, o, false)
 		if !intent.KeepFence {
@@ -251,11 +257,21 @@ func (r *Router) render(
 	if !intent.KeepFence {
 		free(desired)
 	}
-	if existing == nil {
-		err := r.create(ctx, o, desired)
-		return err == nil, err
+	drift := r.drifted(ctx, c, p, o, existing, desired, intent)
+	wrote := existing == nil
+	if wrote {
+		err = r.create(ctx, o, desired)
+	} else {
+		wrote, err = r.patch(ctx, o, existing, desired)
 	}
-	return r.patch(ctx, o, existing, desired)
+	if err != nil {
+		return false, err
+	}
+	r.settled.note(c, o, desired)
+	if wrote && drift != nil {
+		r.Drifted(c, *drift)
+	}
+	return wrote, nil
 }
 
 // GiveBack lets the application go on without Sluice: its routes lead to the apex Service, and nothing marks them as the Canary's or has them
@@ -287,6 +303,7 @@ func (r *Router) GiveBack(ctx context.Context, c *v1beta1.Canary) error {
 
 // giveBack gives one object back, as it is read by from, or by the cache when that is nil.
 func (r *Router) giveBack(ctx context.Context, c *v1beta1.Canary, p Provider, o Object, from client.Reader) error {
+	r.settled.drop(c, o)
 	var existing *unstructured.Unstructured
 	var err error
 	if from == nil {

@@ -29,8 +29,8 @@ type counts struct {
 	successes, failures *prometheus.CounterVec
 	rounds              *prometheus.HistogramVec
 
-	rules, unseen, asked, answered *prometheus.CounterVec
-	parts, phases                  *prometheus.HistogramVec
+	rules, unseen, drifts, asked, answered *prometheus.CounterVec
+	parts, phases                          *prometheus.HistogramVec
 
 	// targets remembers by which name the series of a Canary go.
 	targets *sync.Map
@@ -51,6 +51,7 @@ func newCounts() counts {
 			prometheus.DefBuckets, "name", "namespace"),
 		rules:    counter("sluice_decisions_total", "Decisions by the rule that made them.", "rule"),
 		unseen:   counter("sluice_changes_caught_up_total", "Changes of targets and configs that were made while admission was away.", "kind"),
+		drifts:   counter("sluice_route_repairs_total", "Changes that somebody else made to objects of routes and that were put back.", "kind"),
 		asked:    counter("sluice_checks_asked_total", "Checks that were put to metric providers and hooks.", "kind"),
 		answered: counter("sluice_checks_answered_total", "Answers of metric providers and hooks.", "kind", "verdict"),
 		parts: histogram("sluice_decision_duration_seconds", "How long gathering, deciding and carrying out took, each time that a Canary was looked at.",
@@ -61,7 +62,7 @@ func newCounts() counts {
 }
 
 func (m *counts) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.successes, m.failures, m.rounds, m.rules, m.unseen, m.asked, m.answered, m.parts, m.phases}
+	return []prometheus.Collector{m.successes, m.failures, m.rounds, m.rules, m.unseen, m.drifts, m.asked, m.answered, m.parts, m.phases}
 }
 
 // decided counts a decision.

@@ -77,6 +77,7 @@ type Reconciler struct {
 	refs    refIndex
 	settled settled
 	purging purging
+	drifts  drifts
 
 	mu       sync.Mutex
 	asked    map[types.NamespacedName]map[string]v1beta1.CheckKind
@@ -179,6 +180,7 @@ func (r *Reconciler) forget(name types.NamespacedName) {
 	r.Checker.Forget(name, "")
 	r.Metrics.forget(name)
 	r.refs.drop(name)
+	r.drifts.forget(name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.asked, name)

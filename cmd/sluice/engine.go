@@ -112,6 +112,7 @@ func addEngine(
 		IgnoreConfigs:        !o.configTracking,
 		VerbKey:              verbKey,
 	})
+	router.Drifted = rollouts.Drifted
 	if err := mgr.Add(checks); err != nil {
 		return fmt.Errorf("adding the runner of checks: %w", err)
 	}
