@@ -133,6 +133,8 @@ type fakeChecker struct {
 	asked   map[string]check.Request
 	// silent picks the checks that are never answered; nil for none.
 	silent func(check.Request) bool
+	// metric answers metrics; nil has them answered as hooks are.
+	metric func(check.Request) check.Result
 	// answered are the revisions of which a check has passed.
 	answered map[string]bool
 	notify   func(types.NamespacedName)
@@ -166,6 +168,9 @@ func (f *fakeChecker) Answer(_ types.NamespacedName, key string) (check.Result, 
 	req, ok := f.asked[key]
 	if ok && f.silent != nil && f.silent(req) {
 		return check.Result{}, false
+	}
+	if ok && f.open && f.metric != nil && req.Metric != nil {
+		return f.metric(req), true
 	}
 	verdict := f.verdict
 	if verdict == "" {

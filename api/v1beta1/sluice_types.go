@@ -306,4 +306,9 @@ type CheckResult struct {
 	//
 	// +optional
 	Time metav1.Time `json:"time,omitzero"`
+	// Recent are the last answers to the metric in this rollout, oldest first, this one included. Only its newest result has them.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxItems=10
+	Recent []CheckValue `json:"recent,omitempty"`
 }

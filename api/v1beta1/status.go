@@ -46,10 +46,12 @@ func (s *CanaryStatus) SetCondition(c Condition, now metav1.Time) bool {
 }
 
 // RecordCheck puts a result in front of the checks. It replaces the result of the same check at the same stage and step, cuts the
-// message to MaxCheckMessage and keeps the newest MaxChecks.
+// message to MaxCheckMessage, hands on the last answers to a metric and keeps the newest MaxChecks.
 func (s *CanaryStatus) RecordCheck(r CheckResult) {
 	r.Message = cut(r.Message, MaxCheckMessage)
-	rest := slices.DeleteFunc(slices.Clone(s.Checks), func(o CheckResult) bool {
+	older := slices.Clone(s.Checks)
+	r.remember(older)
+	rest := slices.DeleteFunc(older, func(o CheckResult) bool {
 		return o.Name == r.Name && o.Kind == r.Kind && o.Stage == r.Stage && o.Step == r.Step
 	})
 	s.Checks = append([]CheckResult{r}, rest[:min(len(rest), MaxChecks-1)]...)

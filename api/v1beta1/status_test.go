@@ -2,6 +2,7 @@ package v1beta1
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,34 @@ func TestRecordCheck(t *testing.T) {
 	s.RecordCheck(CheckResult{Name: "long", Message: strings.Repeat("ä", 200)})
 	if m := s.Checks[0].Message; len(m) > MaxCheckMessage || len(m) < MaxCheckMessage-1 || !utf8.ValidString(m) {
 		t.Errorf("message of %d bytes, valid %v", len(m), utf8.ValidString(m))
+	}
+}
+
+func TestRecordCheckHandsOnTheLastAnswers(t *testing.T) {
+	var s CanaryStatus
+	for i := range 12 {
+		s.RecordCheck(CheckResult{Name: "m", Kind: CheckMetric, Step: int32(i / 2), Weight: int32(i), Value: fmt.Sprint(i), Verdict: VerdictPass})
+		s.RecordCheck(CheckResult{Name: "m", Kind: CheckWebhook, Step: int32(i / 2), Verdict: VerdictPass})
+	}
+	before := s.DeepCopy()
+	held := s
+	held.RecordCheck(CheckResult{Name: "m", Kind: CheckMetric, Step: 6, Weight: 12, Value: "12", Verdict: VerdictFail})
+	if !reflect.DeepEqual(&s, before) {
+		t.Error("a status that was copied before is changed by a result")
+	}
+	for i, c := range held.Checks {
+		if want := map[bool]int{true: MaxRecent, false: 0}[i == 0]; len(c.Recent) != want {
+			t.Fatalf("result %d of %s %s has %d answers; want %d", i, c.Kind, c.Name, len(c.Recent), want)
+		}
+	}
+	for i, v := range held.Checks[0].Recent {
+		want := CheckValue{Value: fmt.Sprint(i + 3), Verdict: VerdictPass, Step: int32((i + 3) / 2), Weight: int32(i + 3)}
+		if i == MaxRecent-1 {
+			want.Verdict = VerdictFail
+		}
+		if v != want {
+			t.Errorf("answer %d is %+v; want %+v", i, v, want)
+		}
 	}
 }
 

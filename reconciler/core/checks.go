@@ -78,7 +78,7 @@ func (d *decision) countFailure(stage v1beta1.Stage) v1beta1.Stage {
 	why := d.refusal()
 	d.warn("CheckFailed", "Halt %s.%s advancement %s", d.in.Canary.Name, d.in.Canary.Namespace, why)
 	if int(d.st.FailedChecks) >= d.spec.Analysis.FailureThreshold() {
-		return d.fail(fmt.Sprintf("failed checks threshold reached %d: %s", d.st.FailedChecks, why))
+		return d.fail(fmt.Sprintf("failed checks threshold reached %d: %s", d.st.FailedChecks, why+d.recently()))
 	}
 	interval := d.spec.Analysis.CheckInterval()
 	d.ro().Attempt++
