@@ -210,7 +210,7 @@ func (r *Router) changer(ctx context.Context, c *v1beta1.Canary, o Object, field
 				continue
 			}
 			managed := map[string]any{}
-			if json.Unmarshal(entry.FieldsV1.Raw, &managed) == nil && covers(managed, d.path) {
+			if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &managed) == nil && covers(managed, d.path) {
 				return entry.Manager
 			}
 		}
