@@ -97,6 +97,9 @@ func holdsUp(t *testing.T, admin client.Client, name string) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			r.Drifted = func(_ *v1beta1.Canary, d core.Drift) {
+				t.Errorf("nobody but Sluice has written, and it was told of %+v", d)
+			}
 			c := plainCanary()
 			c.Namespace, c.UID, c.Spec.Provider = ns.Name, "11111111-1111-1111-1111-111111111111", name
 			c.Spec.Service.MeshName = "global"

@@ -46,6 +46,8 @@ func TestSplitsOnAnAPIServer(t *testing.T) {
 	for name, split := range splits() {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
+			told, broken := 0, 0
+			s.router.Drifted = func(*v1beta1.Canary, core.Drift) { told++ }
 			busyCanary(s.canary)
 			s.write(100, 0)
 			intent := core.RouteIntent{Split: split}
@@ -66,6 +68,7 @@ func TestSplitsOnAnAPIServer(t *testing.T) {
 			}
 			for i := range s.rules() {
 				s.breakRule(i)
+				broken++
 				bring("repaired")
 			}
 			if err := s.router.Fence(t.Context(), s.canary, fenceFor("configmap/page", 1)); err != nil {
@@ -75,6 +78,9 @@ func TestSplitsOnAnAPIServer(t *testing.T) {
 				t.Errorf("fenced: %+v", route)
 			}
 			bring("opened again")
+			if told != broken {
+				t.Errorf("%d rules were broken by hand, %d changes were told", broken, told)
+			}
 			if err := s.router.GiveBack(t.Context(), s.canary); err != nil {
 				t.Fatal(err)
 			}
