@@ -26,8 +26,8 @@ var objects = append([]string{"k8s.io/api/"}, metadata...)
 // import other leaves only where they are named here.
 var leaves = map[string][]string{
 	"api/v1beta1": append([]string{"sigs.k8s.io/gateway-api/apis", "istio.io/api"}, objects...),
-	"api/validation": append([]string{module + "api/v1beta1", module + "mesh/capability", module + "analysis/query", module + "analysis/verdict",
-		"sigs.k8s.io/gateway-api/apis"}, metadata...),
+	"api/validation": append([]string{module + "api/v1beta1", module + "mesh/capability", module + "analysis/check", module + "analysis/query",
+		module + "analysis/verdict", "sigs.k8s.io/gateway-api/apis"}, metadata...),
 	"reconciler/core":         append([]string{module + "api/v1beta1"}, metadata...),
 	"reconciler/core/preview": append([]string{module + "api/v1beta1", module + "reconciler/core"}, metadata...),
 	"reconciler/revision":     append([]string{module + "api/v1beta1", "sigs.k8s.io/yaml", "sigs.k8s.io/json"}, objects...),

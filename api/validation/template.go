@@ -55,6 +55,7 @@ func ValidateMetricTemplate(t *v1beta1.MetricTemplate, opts Options) (denials, w
 		f.promql("spec.query", nil, opts.CheckQuery, text)
 	}
 	f.secret("spec.provider.secretRef", p.SecretRef)
+	f.needs(p)
 	for _, m := range opts.Facts.Missing {
 		f.warn(m.Field, m.Kind+"/"+m.Name, "does not exist; checks fail until it is created")
 	}

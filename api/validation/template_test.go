@@ -49,7 +49,16 @@ func templateCases() []ownCase {
 			`spec.provider.type: "excel" is not a known provider of metrics; use one of prometheus, influxdb, datadog, externalmetrics, stackdriver, cloudwatch, ` +
 				`newrelic, graphite, dynatrace, keptn, splunk`,
 		}, nil},
-		{"a provider that has an address of its own", `{spec: {provider: {type: datadog, address: null}, query: "avg:{"}}`, nil, nil},
+		{"a provider that has an address of its own", `{spec: {provider: {type: datadog, address: null, secretRef: {name: a}}, query: "avg:{"}}`, nil, nil},
+		{"a provider without its Secret", `{spec: {provider: {type: datadog, address: null}}}`, nil, []string{
+			`spec.provider.secretRef: is needed by datadog, so each check will fail; name a Secret with datadog_api_key and datadog_application_key`,
+		}},
+		{"a provider without its address", `{spec: {provider: {type: graphite, address: null}}}`, nil, []string{
+			`spec.provider.address: is needed by graphite, so each check will fail; use for example https://host`,
+		}},
+		{"a provider without its region", `{spec: {provider: {type: cloudwatch, address: null}}}`, nil, []string{
+			`spec.provider.region: is needed by cloudwatch, so each check will fail; use for example eu-west-1`,
+		}},
 		{"no address", `{spec: {provider: {address: null}}}`, []string{
 			`spec.provider.address: is required; use for example http://name.namespace/path`,
 		}, nil},
