@@ -197,9 +197,10 @@ func (w *World) canaryPods() int {
 	return n
 }
 
-// reached tells whether users of the canary reach a pod.
+// reached tells whether users of the canary reach a pod: as long as there is a canary Service.
 func (w *World) reached(p *pod) bool {
-	return p.readyAt <= w.now && (w.strategy.service || w.services.real.pin == unpinned || p.spec.template == w.services.real.pin)
+	s := &w.services.real
+	return p.readyAt <= w.now && (w.strategy.service || s.canary && (s.pin == unpinned || p.spec.template == s.pin))
 }
 
 // holdContent: who is sent to the canary meets the revision under analysis, from its first step on, or what was promoted.

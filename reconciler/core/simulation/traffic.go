@@ -201,7 +201,7 @@ func (w *World) countEndpoints() endpoints {
 		e.apexTarget = w.found(&w.target)
 	}
 	for i := range w.target.pods {
-		if p := &w.target.pods[i]; s.canary && w.reached(p) {
+		if p := &w.target.pods[i]; w.reached(p) {
 			e.canary[p.spec.template]++
 		}
 	}
