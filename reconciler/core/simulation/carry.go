@@ -12,6 +12,7 @@ import (
 // carry carries a plan out, as far as the controller lives.
 func (w *World) carry(in *core.Observed, plan *core.Plan) {
 	if !w.lives() || !w.carryStatus(plan) {
+		w.evidence.forget()
 		return
 	}
 	for _, e := range plan.Events {

@@ -30,6 +30,8 @@ type evidence struct {
 	spec    *v1beta1.CanarySpec
 	last    int32
 	lastKey string
+	// lastBefore is the bad round before the last one, as long as the last one is only known to a controller that has yet to store it; else the same.
+	lastBefore int32
 }
 
 // statusStored looks what the controller has just stored as its intent.
@@ -133,8 +135,17 @@ func (w *World) collect(in *core.Observed, p *core.Plan) {
 		// Nobody knows whom the checks are about.
 		return
 	}
+	w.evidence.lastBefore = w.evidence.last
 	if r, answered := roundOf(in, p); answered {
 		w.evidence.count(in, r)
+	}
+}
+
+// forget takes a bad round back that the controller has not lived to store, or not been able to: it is asked once more, and may be good then.
+func (e *evidence) forget() {
+	if e.last != e.lastBefore {
+		e.last = e.lastBefore
+		e.failed--
 	}
 }
 
