@@ -21,9 +21,9 @@ import (
 
 // Summary tells what became of a load.
 type Summary struct {
-	// Requests counts all requests, Codes the answers by HTTP status, Errors those without an answer by reason.
+	// Requests counts all requests, Codes the answers by status, Errors those without an answer by reason.
 	Requests int            `json:"requests"`
-	Codes    map[int]int    `json:"codes"`
+	Codes    map[string]int `json:"codes"`
 	Errors   map[string]int `json:"errors"`
 	// Seconds that the load took, and that the fastest and slowest answer took.
 	Seconds float64 `json:"seconds"`
@@ -40,7 +40,7 @@ const summaryTemplate = `{"requests":{{ .NumRes }},"codes":{{ jsonify .StatusCod
 
 // Send sends a load and returns when it is through. When the context ends first, open requests are aborted, and the error is the
 // context's cause beside the Summary of what was sent. Certificates are not verified, as with hey.
-func Send(ctx context.Context, l *Load) (Summary, error) {
+func (l *Load) Send(ctx context.Context) (Summary, error) {
 	var conns connections
 	defer conns.close()
 	traced := ctx
@@ -171,7 +171,7 @@ func (s Summary) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d requests in %.1fs", s.Requests, s.Seconds)
 	for _, code := range slices.Sorted(maps.Keys(s.Codes)) {
-		fmt.Fprintf(&b, ", %d: %d", code, s.Codes[code])
+		fmt.Fprintf(&b, ", %s: %d", code, s.Codes[code])
 	}
 	for _, latency := range s.Latencies {
 		if latency.Percentage == 50 || latency.Percentage == 99 {

@@ -80,18 +80,18 @@ func TestSend(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
-	summary, err := Send(t.Context(), command(t, `hey -n 20 -c 4 -m PUT -host app.example.com -H 'X-Canary: always' -d '{"a":1}' `+a.URL+"/x"))
+	summary, err := command(t, `hey -n 20 -c 4 -m PUT -host app.example.com -H 'X-Canary: always' -d '{"a":1}' `+a.URL+"/x").Send(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.calls.Load() != 20 || summary.Requests != 20 || summary.Codes[200] != 20 || summary.Failed() != 0 {
+	if a.calls.Load() != 20 || summary.Requests != 20 || summary.Codes["200"] != 20 || summary.Failed() != 0 {
 		t.Errorf("%d calls, summary %+v", a.calls.Load(), summary)
 	}
 	if a.last.Method != http.MethodPut || a.last.Host != "app.example.com" || a.last.URL.Path != "/x" || a.last.Header.Get("X-Canary") != "always" || a.body != `{"a":1}` {
 		t.Errorf("the app got %+v with body %s", a.last, a.body)
 	}
-	summary, err = Send(t.Context(), command(t, `hey -n 2 -c 1 '`+a.URL+"/?bad=1'"))
-	if err != nil || summary.Codes[500] != 2 {
+	summary, err = command(t, `hey -n 2 -c 1 '`+a.URL+"/?bad=1'").Send(t.Context())
+	if err != nil || summary.Codes["500"] != 2 {
 		t.Errorf("summary %+v, %v", summary, err)
 	}
 	if text := summary.String(); !strings.HasPrefix(text, "2 requests in ") || !strings.Contains(text, ", 500: 2") {
@@ -103,7 +103,7 @@ func TestSend(t *testing.T) {
 func TestSendClosesConnections(t *testing.T) {
 	a := newApp(t, nil)
 	// One worker: with more, net/http opens connections in advance that are never used.
-	if _, err := Send(t.Context(), command(t, `hey -n 5 -c 1 `+a.URL)); err != nil {
+	if _, err := command(t, `hey -n 5 -c 1 `+a.URL).Send(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "all connections are closed", func() bool { return a.open.Load() == 0 })
@@ -112,7 +112,7 @@ func TestSendClosesConnections(t *testing.T) {
 func TestSendForAWhile(t *testing.T) {
 	a := newApp(t, nil)
 	began := time.Now()
-	summary, err := Send(t.Context(), command(t, `hey -z 300ms -q 20 -c 2 `+a.URL))
+	summary, err := command(t, `hey -z 300ms -q 20 -c 2 `+a.URL).Send(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestSendEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := Send(ctx, command(t, `hey -z 1h -t 0 -c 3 `+a.URL))
+		_, err := command(t, `hey -z 1h -t 0 -c 3 `+a.URL).Send(ctx)
 		done <- err
 	}()
 	eventually(t, "the load runs", func() bool { return a.calls.Load() == 3 })
@@ -149,7 +149,7 @@ func TestSendEndsWithContext(t *testing.T) {
 func TestSendToNobody(t *testing.T) {
 	a := newApp(t, nil)
 	a.Close()
-	summary, err := Send(t.Context(), command(t, `hey -n 3 -c 1 `+a.URL))
+	summary, err := command(t, `hey -n 3 -c 1 `+a.URL).Send(t.Context())
 	if err != nil || summary.Requests != 3 || summary.Failed() != 3 {
 		t.Errorf("summary %+v, %v", summary, err)
 	}

@@ -1,16 +1,13 @@
 package loadtester
 
-import (
-	"strconv"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // metrics counts what the load tester does. No label carries what a caller sent.
 type metrics struct {
 	started, duplicates prometheus.Counter
 	failed, refused     *prometheus.CounterVec // by reason
 	requests            *prometheus.CounterVec // by code
+	checks              *prometheus.CounterVec // by type and outcome
 	running, queued     prometheus.Gauge
 }
 
@@ -26,16 +23,18 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Help: "Calls that were refused, by HTTP status."}, []string{"code"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("requests_total"),
 			Help: "Requests sent by finished load tasks, by HTTP status, or error where there was no answer."}, []string{"code"}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("checks_total"),
+			Help: "HTTP checks and programs that callers waited for, by metadata.type and outcome: passed or failed."}, []string{"type", "outcome"}),
 		running: prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_running"), Help: "Load tasks that run now."}),
 		queued:  prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_queued"), Help: "Load tasks that wait for a place to run."}),
 	}
-	registry.MustRegister(m.started, m.duplicates, m.failed, m.refused, m.requests, m.running, m.queued)
+	registry.MustRegister(m.started, m.duplicates, m.failed, m.refused, m.requests, m.checks, m.running, m.queued)
 	return m
 }
 
 func (m *metrics) sent(s Summary) {
 	for code, n := range s.Codes {
-		m.requests.WithLabelValues(strconv.Itoa(code)).Add(float64(n))
+		m.requests.WithLabelValues(code).Add(float64(n))
 	}
 	if n := s.Failed(); n > 0 {
 		m.requests.WithLabelValues("error").Add(float64(n))

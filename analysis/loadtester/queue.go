@@ -20,11 +20,19 @@ var (
 // errTimeout cuts off a task.
 var errTimeout = errors.New("the task took longer than the load tester allows (--timeout)")
 
+// sender is a load that can be sent.
+type sender interface {
+	// Send returns when the load is through, or the context ended; see Load.Send.
+	Send(ctx context.Context) (Summary, error)
+	// String describes the load without anything confidential.
+	String() string
+}
+
 // task is a load asked for by a Canary.
 type task struct {
 	canary  string // name.namespace
 	command string // as sent
-	load    *Load
+	load    sender
 	logged  bool // the summary is of interest
 }
 
@@ -33,7 +41,6 @@ func (t task) key() string { return t.canary + "\x00" + t.command }
 
 // queue runs tasks, a bounded number at a time. It is safe for concurrent use.
 type queue struct {
-	send    func(context.Context, *Load) (Summary, error)
 	workers int
 	timeout time.Duration
 	log     *zap.Logger
@@ -46,9 +53,9 @@ type queue struct {
 }
 
 // newQueue returns a queue that keeps at most length tasks waiting while workers tasks run. Nothing runs before run is called.
-func newQueue(send func(context.Context, *Load) (Summary, error), workers, length int, timeout time.Duration, log *zap.Logger, m *metrics) *queue {
+func newQueue(workers, length int, timeout time.Duration, log *zap.Logger, m *metrics) *queue {
 	return &queue{
-		send: send, workers: workers, timeout: timeout, log: log, metrics: m,
+		workers: workers, timeout: timeout, log: log, metrics: m,
 		waiting: make(chan task, length), known: map[string]bool{},
 	}
 }
@@ -138,11 +145,11 @@ func (q *queue) do(ctx context.Context, t task) {
 }
 
 // guarded turns a panic into an error: one odd load must not end the process.
-func (q *queue) guarded(ctx context.Context, l *Load) (s Summary, err error) {
+func (q *queue) guarded(ctx context.Context, l sender) (s Summary, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return q.send(ctx, l)
+	return l.Send(ctx)
 }

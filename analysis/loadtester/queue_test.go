@@ -28,7 +28,7 @@ type bench struct {
 func newBench(t *testing.T, workers, length int, timeout time.Duration) *bench {
 	core, logs := observer.New(zapcore.DebugLevel)
 	b := &bench{t: t, began: make(chan *Load, 100), finish: make(chan Summary), logs: logs, stopped: make(chan struct{})}
-	b.queue = newQueue(b.sendLoad, workers, length, timeout, zap.New(core), newMetrics(prometheus.NewRegistry()))
+	b.queue = newQueue(workers, length, timeout, zap.New(core), newMetrics(prometheus.NewRegistry()))
 	ctx, cancel := context.WithCancel(context.Background())
 	b.stop = cancel
 	go func() {
@@ -42,22 +42,29 @@ func newBench(t *testing.T, workers, length int, timeout time.Duration) *bench {
 	return b
 }
 
-func (b *bench) sendLoad(ctx context.Context, l *Load) (Summary, error) {
-	b.began <- l
-	if l.Method == "PANIC" {
+// held is a load that is not sent, and ends when the test says so.
+type held struct {
+	*Load
+	b *bench
+}
+
+func (h held) Send(ctx context.Context) (Summary, error) {
+	b := h.b
+	b.began <- h.Load
+	if h.Method == "PANIC" {
 		panic("odd load")
 	}
 	select {
 	case s := <-b.finish:
 		return s, nil
 	case <-ctx.Done():
-		return Summary{Requests: 1, Codes: map[int]int{200: 1}}, context.Cause(ctx)
+		return Summary{Requests: 1, Codes: map[string]int{"200": 1}}, context.Cause(ctx)
 	}
 }
 
 func (b *bench) must(canary, text string) {
 	b.t.Helper()
-	if err := b.add(task{canary: canary, command: text, load: command(b.t, text), logged: true}); err != nil {
+	if err := b.add(task{canary: canary, command: text, load: held{command(b.t, text), b}, logged: true}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -89,7 +96,7 @@ func TestQueueRunsOnce(t *testing.T) {
 		t.Errorf("%v duplicates, want 1", n)
 	}
 	for range 3 {
-		b.finish <- Summary{Requests: 5, Codes: map[int]int{200: 4}, Errors: map[string]int{"reset": 1}}
+		b.finish <- Summary{Requests: 5, Codes: map[string]int{"200": 4}, Errors: map[string]int{"reset": 1}}
 	}
 	eventually(t, "all have finished", func() bool { return b.logs.FilterMessage("load task finished").Len() == 3 })
 	eventually(t, "the command can run again", func() bool {
@@ -132,9 +139,9 @@ func TestQueueFailures(t *testing.T) {
 	b.must("a.test", first)
 	eventually(t, "the time is over", func() bool { return value(t, b.metrics.failed.WithLabelValues("timeout")) == 1 })
 
-	odd := task{canary: "a.test", command: "odd", load: command(t, first)}
-	odd.load.Method = "PANIC"
-	if err := b.add(odd); err != nil {
+	odd := command(t, first)
+	odd.Method = "PANIC"
+	if err := b.add(task{canary: "a.test", command: "odd", load: held{odd, b}}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the panic is caught", func() bool { return value(t, b.metrics.failed.WithLabelValues("internal")) == 1 })

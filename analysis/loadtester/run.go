@@ -23,12 +23,14 @@ type Config struct {
 	NamespaceRegexp string
 	// Timeout bounds a task.
 	Timeout time.Duration
-	// MaxTasks run at once while at most MaxQueue wait.
+	// MaxTasks loads run at once, and as many checks and programs, while at most MaxQueue loads wait.
 	MaxTasks, MaxQueue int
 	// Gates remembers which gates are open; nil keeps them in memory, where they end with the process.
 	Gates Gates
 	// Tokens says who may start tasks and set gates; nil allows everybody everything.
 	Tokens Tokens
+	// Programs are the commands that tasks may run, at most MaxTasks at once; nil allows none.
+	Programs Programs
 	// Log receives what is worth knowing.
 	Log *zap.Logger
 }
@@ -62,9 +64,12 @@ func Run(ctx context.Context, c Config, listener net.Listener) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := newMetrics(registry)
+	queueCtx, stopQueue := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopQueue()
 	s := &server{
-		queue: newQueue(Send, c.MaxTasks, c.MaxQueue, c.Timeout, c.Log, m),
+		queue: newQueue(c.MaxTasks, c.MaxQueue, c.Timeout, c.Log, m),
 		gates: c.Gates, namespaces: namespaces, tokens: c.Tokens, metrics: m, log: c.Log,
+		programs: c.Programs, examining: make(chan struct{}, c.MaxTasks), timeout: c.Timeout, stopping: queueCtx,
 	}
 	if s.gates == nil {
 		s.gates = newMemoryGates()
@@ -80,8 +85,6 @@ func Run(ctx context.Context, c Config, listener net.Listener) error {
 	}
 
 	quiet := make(chan struct{})
-	queueCtx, stopQueue := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopQueue()
 	go func() {
 		defer close(quiet)
 		s.queue.run(queueCtx)

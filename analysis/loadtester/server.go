@@ -1,15 +1,14 @@
 package loadtester
 
 import (
-	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +27,11 @@ type server struct {
 	tokens     Tokens
 	metrics    *metrics
 	log        *zap.Logger
+
+	programs  Programs
+	examining chan struct{} // as many checks as may run at once
+	timeout   time.Duration // bounds a check
+	stopping  context.Context
 }
 
 // payload is what a Canary's webhook sends, as far as it is of use here.
@@ -64,7 +68,7 @@ func (s *server) handler(gatherer prometheus.Gatherer) http.Handler {
 		r.HandleFunc(path+"/open", s.call(s.authorised(s.setGate(kind, true))))
 		r.HandleFunc(path+"/close", s.call(s.authorised(s.setGate(kind, false))))
 	}
-	r.HandleFunc("/", s.call(s.authorised(s.startTask)))
+	r.HandleFunc("/", s.call(s.authorised(s.doTask)))
 	return r
 }
 
@@ -153,54 +157,6 @@ func (s *server) setGate(kind string, open bool) action {
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}
-}
-
-// Types of tasks that Flagger's load tester runs and this one does not.
-var otherTypes = []string{"bash", "helm", "helmv3", "kubectl", "concord", "ngrinder"}
-
-func (s *server) startTask(w http.ResponseWriter, _ *http.Request, p payload) error {
-	if len(p.Metadata) == 0 {
-		return refuse(http.StatusBadRequest, "the payload has no metadata: set metadata.cmd to a hey command")
-	}
-	kind := cmp.Or(p.Metadata["type"], "cmd")
-	if kind != "cmd" {
-		if slices.Contains(otherTypes, kind) {
-			return refuse(http.StatusBadRequest, "metadata.type %q is not supported, because it runs programs on behalf of callers: "+
-				"this load tester only sends HTTP load, with type cmd and a hey command", kind)
-		}
-		return refuse(http.StatusBadRequest, "metadata.type %q is unknown: use cmd with a hey command", kind)
-	}
-	command := strings.TrimSpace(p.Metadata["cmd"])
-	if command == "" {
-		return refuse(http.StatusBadRequest, "metadata.cmd is missing: set it to a hey command, such as hey -z 1m -q 10 -c 2 http://app-canary.test/")
-	}
-	load, err := ParseCommand(command)
-	if err != nil {
-		return refuse(http.StatusBadRequest, "metadata.cmd: %w", err)
-	}
-	logged, err := optionalBool(p.Metadata["logCmdOutput"])
-	if err != nil {
-		return refuse(http.StatusBadRequest, "metadata.logCmdOutput: %w", err)
-	}
-	switch err := s.queue.add(task{canary: p.canary(), command: command, load: load, logged: logged}); {
-	case errors.Is(err, errFull):
-		return refuse(http.StatusTooManyRequests, "%w", err)
-	case err != nil:
-		return refuse(http.StatusServiceUnavailable, "%w", err)
-	}
-	w.WriteHeader(http.StatusAccepted)
-	return nil
-}
-
-func optionalBool(text string) (bool, error) {
-	if text == "" {
-		return false, nil
-	}
-	value, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, fmt.Errorf("%q is neither true nor false", text)
-	}
-	return value, nil
 }
 
 // answer writes a status and a line of text. The client may be gone; there is nobody to tell then.

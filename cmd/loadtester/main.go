@@ -1,4 +1,4 @@
-// Command loadtester sends HTTP load to canaries and keeps gates, for the webhooks of a rollout. It only reads flags, sets up logging
+// Command loadtester sends HTTP load to canaries, checks their answers and keeps gates, for the webhooks of a rollout. It only reads flags, sets up logging
 // and hands over to the loadtester package.
 package main
 
@@ -29,7 +29,7 @@ type options struct {
 	logEncoding string
 	replace     bool
 
-	gates, tokens string
+	gates, tokens, programs string
 }
 
 const usage = `Usage: loadtester [flags]
@@ -40,7 +40,8 @@ hey command line, for example
 
   hey -z 1m -q 10 -c 2 -host app.example.com http://app-canary.test:9898/
 
-Nothing else is run, and there is no shell. Other paths: /gate/{approve,halt,check,open,close},
+With metadata.type http it asks metadata.url once and answers whether that went well.
+Programs run only where -programs-file allows them, and there is no shell. Other paths: /gate/{approve,halt,check,open,close},
 /rollback/{check,open,close}, /healthz, /metrics.
 
 Flags:
@@ -60,7 +61,8 @@ func parseFlags(args []string, out io.Writer) (options, error) {
 	set.StringVar(&o.config.NamespaceRegexp, "namespace-regexp", "", "serve only Canaries whose whole namespace matches; empty serves all")
 	set.StringVar(&o.gates, "gates-configmap", "", "ConfigMap in the pod's own namespace that keeps the gates; empty keeps them in memory")
 	set.StringVar(&o.tokens, "token-file", "", "file with lines of 'namespace: token', * for all: who may start tasks and set gates; empty allows everybody")
-	set.IntVar(&o.config.MaxTasks, "max-tasks", 16, "load tasks that run at once")
+	set.StringVar(&o.programs, "programs-file", "", "file with the commands that tasks may run, one a line; empty runs no program")
+	set.IntVar(&o.config.MaxTasks, "max-tasks", 16, "load tasks that run at once; as many checks and programs beside them")
 	set.IntVar(&o.config.MaxQueue, "max-queue", 256, "load tasks that may wait")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

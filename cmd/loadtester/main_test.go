@@ -32,7 +32,7 @@ func TestHelp(t *testing.T) {
 		if err := run([]string{arg}, &out); !errors.Is(err, flag.ErrHelp) {
 			t.Errorf("%s: %v", arg, err)
 		}
-		for _, want := range []string{"Usage: loadtester", "hey -z 1m", "-namespace-regexp", "-max-tasks"} {
+		for _, want := range []string{"Usage: loadtester", "hey -z 1m", "-namespace-regexp", "-max-tasks", "-programs-file"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%s does not mention %q", arg, want)
 			}

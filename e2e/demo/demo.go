@@ -143,7 +143,7 @@ func (d *demonstration) prepare(ctx context.Context) error {
 }
 
 // openGate opens the gate that each rollout asks before it begins, as a release
-// manager would. The load tester forgets it when it is restarted.
+// manager would.
 func (d *demonstration) openGate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, routeTimeout)
 	defer cancel()
