@@ -27,7 +27,18 @@ type metrics struct {
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
-	m := &metrics{
+	m := unregistered()
+	if err := m.register(registerer); err != nil {
+		return nil, fmt.Errorf("register the admission metrics: %w", err)
+	}
+	return m, nil
+}
+
+// Collectors returns the metrics of admission, registered nowhere and counting nothing, for who wants to know which there are.
+func Collectors() []prometheus.Collector { return unregistered().collectors() }
+
+func unregistered() *metrics {
+	return &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sluice_admission_requests_total",
 			Help: "Admission requests by path, operation, dry run and outcome (allowed, patched, denied; failed and panicked were allowed too).",
@@ -47,15 +58,15 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Help: "Changes during a rollout that were about to land without what the mutating phase does for them, by kind of object. The controller catches up.",
 		}, []string{"kind"}),
 	}
-	if err := m.register(registerer); err != nil {
-		return nil, fmt.Errorf("register the admission metrics: %w", err)
-	}
-	return m, nil
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.requests, m.duration, m.fences, m.unheld}
 }
 
 func (m *metrics) register(registerer prometheus.Registerer) error {
 	var err error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.fences, m.unheld} {
+	for _, c := range m.collectors() {
 		err = errors.Join(err, registerer.Register(c))
 	}
 	return err

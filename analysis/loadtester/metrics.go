@@ -12,8 +12,21 @@ type metrics struct {
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
+	m := unregistered()
+	registry.MustRegister(m.collectors()...)
+	return m
+}
+
+// Collectors returns the load tester's metrics, registered nowhere and counting nothing, for who wants to know which there are.
+func Collectors() []prometheus.Collector { return unregistered().collectors() }
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.started, m.duplicates, m.failed, m.refused, m.requests, m.checks, m.running, m.queued}
+}
+
+func unregistered() *metrics {
 	name := func(n string) string { return "sluice_loadtester_" + n }
-	m := &metrics{
+	return &metrics{
 		started: prometheus.NewCounter(prometheus.CounterOpts{Name: name("tasks_started_total"), Help: "Load tasks that began to run."}),
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{Name: name("tasks_duplicate_total"),
 			Help: "Load tasks asked for while the same one was queued or running."}),
@@ -28,8 +41,6 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		running: prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_running"), Help: "Load tasks that run now."}),
 		queued:  prometheus.NewGauge(prometheus.GaugeOpts{Name: name("tasks_queued"), Help: "Load tasks that wait for a place to run."}),
 	}
-	registry.MustRegister(m.started, m.duplicates, m.failed, m.refused, m.requests, m.checks, m.running, m.queued)
-	return m
 }
 
 func (m *metrics) sent(s Summary) {
