@@ -1,6 +1,7 @@
 package loadtester
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -88,6 +89,30 @@ func TestHTTPChecks(t *testing.T) {
 	}
 }
 
+// leave makes a call and goes away from it when the condition holds.
+func (lt *tester) leave(body, what string, condition func() bool) {
+	lt.t.Helper()
+	ctx, cancel := context.WithCancel(lt.t.Context())
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, lt.url, strings.NewReader(body))
+	if err != nil {
+		lt.t.Fatal(err)
+	}
+	left := make(chan error, 1)
+	go func() {
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			response.Body.Close()
+		}
+		left <- err
+	}()
+	eventually(lt.t, what, condition)
+	cancel()
+	if err := <-left; err == nil {
+		lt.t.Error("what was to be left was answered")
+	}
+}
+
 // What is waited for ends when the caller goes, when its time is over, and when the load tester stops; the places are free again then.
 func TestChecksEnd(t *testing.T) {
 	ended := make(chan struct{}, 10)
@@ -106,11 +131,7 @@ func TestChecksEnd(t *testing.T) {
 	}
 
 	lt := newTester(t, func(c *Config) { c.MaxTasks = 1 })
-	impatient := &http.Client{Timeout: 200 * time.Millisecond}
-	if response, err := impatient.Post(lt.url, "application/json", strings.NewReader(body)); err == nil {
-		response.Body.Close()
-		t.Errorf("the app that hangs was judged: %s", response.Status)
-	}
+	lt.leave(body, "the app is asked", func() bool { return a.calls.Load() == 1 })
 	wait("its caller has gone")
 	free := func() bool {
 		status, _ := lt.post("/", withMetadata(t, map[string]string{"type": "http", "url": lt.url + "/healthz"}))

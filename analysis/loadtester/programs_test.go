@@ -2,7 +2,6 @@ package loadtester
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,11 +70,6 @@ func TestProgramsEnd(t *testing.T) {
 	sleeper := script(t, "sleeper", fmt.Sprintf("(while :; do sleep 0.05; date >> %[1]s/alive; done) & while :; do sleep 1; done", dir))
 	chatty := script(t, "chatty", `i=0; while [ $i -lt 3000 ]; do echo "line $i of many"; i=$((i+1)); done`)
 	lt := newTester(t, func(c *Config) { c.Programs = programs(t, sleeper, chatty) })
-	impatient := &http.Client{Timeout: 2 * time.Second}
-	if response, err := impatient.Post(lt.url, "application/json", strings.NewReader(withMetadata(t, map[string]string{"type": "bash", "cmd": sleeper}))); err == nil {
-		response.Body.Close()
-		t.Errorf("the program ended by itself: %s", response.Status)
-	}
 	size := func() int64 {
 		info, err := os.Stat(filepath.Join(dir, "alive"))
 		if err != nil {
@@ -83,6 +77,7 @@ func TestProgramsEnd(t *testing.T) {
 		}
 		return info.Size()
 	}
+	lt.leave(withMetadata(t, map[string]string{"type": "bash", "cmd": sleeper}), "the program's child runs", func() bool { return size() > 0 })
 	eventually(t, "its child ends", func() bool {
 		before := size()
 		time.Sleep(time.Second)
